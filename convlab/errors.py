@@ -28,7 +28,7 @@ def unknown_name(what: str, name: object, options: Iterable[str]) -> ConvlabErro
     'No existe el modelo «mni». ¿Quisiste decir «mini»? Opciones: mini, mini-atajo.'
     """
     options = list(options)
-    near = difflib.get_close_matches(str(name), options, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(str(name), options, n=3, cutoff=0.55)
     hint = f" ¿Quisiste decir {' o '.join(f'«{n}»' for n in near)}?" if near else ""
     shown = ", ".join(options[:12]) + (f"… ({len(options)} en total)" if len(options) > 12 else "")
     return ConvlabError(f"No existe {what} «{name}».{hint} Opciones: {shown}.")

@@ -1,0 +1,1 @@
+"""Datos con verdad conocida (Formas), fotografías con licencia y distorsiones graduadas."""
