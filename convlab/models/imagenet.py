@@ -163,13 +163,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         data = path.read_bytes()
     except OSError as error:
         raise ConvlabError(f"No se puede leer el archivo de pesos «{path}»; revisa la ruta y los permisos.") from error
-    is_safetensors = data[8:9] == b"{"  # ocho bytes de longitud y una cabecera JSON
     try:
-        content: Any = (
-            load_safetensors(data)
-            if is_safetensors
-            else torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        )
+        content = _deserialize(data)
     except Exception as error:  # cada formato tiene sus propias excepciones, y un archivo ajeno, cualquiera
         raise ConvlabError(
             f"«{path}» no es un archivo de pesos que se pueda leer: se esperaba un safetensors, o un .pth "
@@ -180,6 +175,14 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise ConvlabError(f"«{path}» no contiene un diccionario de tensores; guarda model.state_dict(), no el modelo.")
     return content
+
+
+def _deserialize(data: bytes) -> Any:
+    if data[8:9] == b"{":  # safetensors: ocho bytes de longitud y una cabecera JSON
+        return load_safetensors(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # del protocolo de pickle, en inglés: lo que importa es si se lee
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
 def _find(name: str, embedded: list[str]) -> tuple[str, str]:

@@ -1,0 +1,55 @@
+"""Tablas numeradas de los capítulos, escritas con lo que se acaba de calcular.
+
+Vive junto a los capítulos porque sus cuadernos se ejecutan en esta carpeta: `from tablas import table`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from IPython.display import Markdown
+
+
+def _cell(value: object, decimals: int) -> str:
+    if value is None:
+        return "—"
+    text = f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
+    return text.replace("|", r"\|").replace("\n", " ")
+
+
+def table(rows: Sequence[Mapping[str, object]], *, caption: str, name: str, decimals: int = 3) -> Markdown:
+    """Convierte filas en una tabla MyST con pie y número, citable con ``{numref}``.
+
+    Parameters
+    ----------
+    rows
+        Una fila por diccionario, todas con las mismas claves, que son los rótulos de las columnas. Los valores son
+        MyST (valen `**negrita**` o `$fórmulas$`); los `float` se redondean y `None` se escribe «—».
+    caption
+        El pie, en MyST.
+    name
+        La etiqueta para citarla, por ejemplo ``tab-metodos``.
+    decimals
+        Cifras decimales de los `float`.
+
+    Examples
+    --------
+    >>> print(table([{"Método": "Grad-CAM", "Pico": 0.75}], caption="Aciertos.", name="tab-a", decimals=2).data)
+    :::{table} Aciertos.
+    :name: tab-a
+    | Método | Pico |
+    |:--|--:|
+    | Grad-CAM | 0.75 |
+    :::
+    """
+    columns = list(rows[0])
+    numeric = {c for c in columns if all(isinstance(row[c], int | float | None) for row in rows)}
+    lines = [
+        f":::{{table}} {caption}",
+        f":name: {name}",
+        "| " + " | ".join(columns) + " |",
+        "|" + "|".join("--:" if c in numeric else ":--" for c in columns) + "|",
+        *("| " + " | ".join(_cell(row[c], decimals) for c in columns) + " |" for row in rows),
+        ":::",
+    ]
+    return Markdown("\n".join(lines))

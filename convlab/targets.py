@@ -1,0 +1,97 @@
+"""La clase que se explica: de un índice o un tensor de índices al logit de cada imagen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convlab.errors import ConvlabError
+
+ScoreFn = Callable[[Any], Tensor]
+
+
+def target_score(target: int | Tensor, select: ScoreFn | None = None) -> ScoreFn:
+    """Función que toma la salida del modelo y devuelve el logit de la clase pedida, `(N,)`.
+
+    Parameters
+    ----------
+    target
+        Índice de clase para todas las imágenes, o un tensor entero `(N,)` con uno por imagen.
+    select
+        Si el modelo devuelve una tupla o un diccionario, la función que saca de él los logits `(N, K)`.
+
+    Raises
+    ------
+    ConvlabError
+        Si `target` no es entero; y, al usar la función, si su forma no es la del lote, se sale de las
+        clases, o la salida no son logits `(N, K)`.
+
+    Examples
+    --------
+    >>> target_score(torch.tensor([2, 0]))(torch.arange(6.0).reshape(2, 3))
+    tensor([2., 3.])
+    """
+    target = _integers(target)
+
+    def score(output: Any) -> Tensor:
+        logits = output if select is None else select(output)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            got = f"un tensor {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            raise ConvlabError(
+                f"Se esperaban logits (N, K) y el modelo dio {got}. Pasa «select», una función que los saque de su "
+                "salida; por ejemplo, select=lambda salida: salida[0]."
+            )
+        # Una copia: el grafo no puede guardar un tensor creado en inference_mode.
+        classes = class_indices(target, *logits.shape).to(logits.device).clone()
+        return logits.gather(1, classes[:, None])[:, 0]
+
+    return score
+
+
+def class_indices(target: int | Tensor, n: int, k: int) -> Tensor:
+    """Una clase por imagen: comprueba `target` y lo lleva a un tensor entero `(n,)`.
+
+    Parameters
+    ----------
+    target
+        Índice de clase para todas las imágenes, o un tensor entero `(n,)` con uno por imagen.
+    n, k
+        Número de imágenes y de clases.
+
+    Raises
+    ------
+    ConvlabError
+        Si no es entero, su forma no es la del lote o alguna clase no está entre 0 y `k - 1`.
+
+    Examples
+    --------
+    >>> class_indices(7, 3, 10)
+    tensor([7, 7, 7])
+    """
+    classes = _integers(target)
+    if classes.ndim == 0:
+        classes = classes.expand(n)
+    if classes.shape != (n,):
+        raise ConvlabError(
+            f"Con {n} imágenes se esperaba una clase o un tensor ({n},), y llegó {tuple(classes.shape)}."
+        )
+    outside = classes[(classes < 0) | (classes >= k)]
+    if outside.numel():
+        raise ConvlabError(f"La clase {outside[0].item()} no existe: el modelo tiene {k}, de 0 a {k - 1}.")
+    return classes
+
+
+def _integers(target: int | Tensor) -> Tensor:
+    if not isinstance(target, Tensor) and hasattr(target, "__index__") and not isinstance(target, bool):
+        target = torch.tensor(index(target))
+    if not isinstance(target, Tensor) or target.is_floating_point() or target.dtype == torch.bool:
+        got = f"un tensor {target.dtype}" if isinstance(target, Tensor) else f"«{target!r}»"
+        raise ConvlabError(
+            f"La clase debe ser un entero o un tensor entero (N,), y llegó {got}. "
+            "Usa, por ejemplo, target=3 o target=torch.tensor([3, 5])."
+        )
+    return target.long()
