@@ -5,9 +5,13 @@ Vive junto a los capítulos porque sus cuadernos se ejecutan en esta carpeta: `f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from IPython.display import Markdown
+
+if TYPE_CHECKING:
+    from convlab.exercises import Exercise
 
 
 def _cell(value: object, decimals: int) -> str:
@@ -53,3 +57,27 @@ def table(rows: Sequence[Mapping[str, object]], *, caption: str, name: str, deci
         ":::",
     ]
     return Markdown("\n".join(lines))
+
+
+def kill_matrix(exercises: Iterable[Exercise]) -> Markdown:
+    """Pasa por la comprobación de cada ejercicio sus errores conocidos y sus soluciones correctas.
+
+    Una tabla por ejercicio: una fila por programa, una columna por propiedad, y al final los puntos y si el diagnóstico
+    fue el suyo. No cuenta lo que debería pasar sino lo que pasa al construir la página.
+    """
+    tables = []
+    for exercise in exercises:
+        wrong = {m.title: (m.function, name) for name, m in exercise.misconceptions.items()}
+        right = {f"*Correcta: {name}*": (function, None) for name, function in exercise.variants.items()}
+        rows = []
+        for title, (function, expected) in {**wrong, **right}.items():
+            report = exercise.check(function, hidden=True)
+            rows.append(
+                {"Programa": title}
+                | {p.name: "✓" if p.passed else "✗" for p in report.properties}
+                | {"Puntos": f"{report.score:g} de {report.max_score:g}"}
+                | {"Diagnóstico": "✓" if report.diagnosis == expected else "✗"}
+            )
+        slug = exercise.id.replace(".", "-").replace("_", "-")
+        tables.append(table(rows, caption=f"{exercise.title}: `{exercise.id}`.", name=f"tab-{slug}").data)
+    return Markdown("\n\n".join(tables))

@@ -24,6 +24,7 @@ from convlab.adversarial import pgd
 from convlab.data.formas import Variant, formas
 from convlab.device import resolve_device
 from convlab.errors import ConvlabError, unknown_name
+from convlab.hooks import evaluating
 from convlab.models.mini import WIDTHS, Mini
 from convlab.models.weights import save_weights, write_atomic
 
@@ -111,7 +112,7 @@ def accuracy(
     Parameters
     ----------
     model
-        Red en modo eval.
+        La red; se evalúa en modo eval y queda como estaba.
     n, seed, variant
         Las escenas: `formas(n, seed, variant)`.
     label
@@ -123,16 +124,23 @@ def accuracy(
     -------
     float
         Fracción de aciertos, en [0, 1].
+
+    Examples
+    --------
+    >>> from convlab.models import load_model
+    >>> accuracy(load_model("mini"), n=100) > 0.9
+    True
     """
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     hits = 0
-    for start in range(0, n, 500):
-        scenes = formas(min(500, n - start), seed, variant, start=start)
-        x, y = scenes.tensor(device), torch.from_numpy(getattr(scenes, label)).to(device)
-        if attack_steps:
-            x = pgd(model, x, y, eps, eps / 4, attack_steps, generator=generator)
-        hits += int((model(x).argmax(1) == y).sum())
+    with evaluating(model):
+        for start in range(0, n, 500):
+            scenes = formas(min(500, n - start), seed, variant, start=start)
+            x, y = scenes.tensor(device), torch.from_numpy(getattr(scenes, label)).to(device)
+            if attack_steps:
+                x = pgd(model, x, y, eps, eps / 4, attack_steps, generator=generator)
+            hits += int((model(x).argmax(1) == y).sum())
     return hits / n
 
 
@@ -180,11 +188,17 @@ def train(
     ------
     ConvlabError
         Si el nombre no existe, un número no es válido o el estado guardado es de otra orden.
+
+    Examples
+    --------
+    >>> train("mini", epochs=1, scenes=128, evaluate_on=10, device="cpu", progress=False).name
+    'mini.safetensors'
     """
     if name not in RECIPES:
         raise unknown_name("la receta de entrenamiento", name, RECIPES)
     recipe = RECIPES[name]
-    epochs, scenes = epochs or recipe.epochs, scenes or recipe.scenes
+    epochs = recipe.epochs if epochs is None else epochs
+    scenes = recipe.scenes if scenes is None else scenes
     if epochs < 1 or scenes < BATCH or seed < 0:
         raise ConvlabError(
             f"Se esperaban épocas desde 1, {BATCH} escenas o más y semilla no negativa; llegaron épocas={epochs}, "
@@ -313,7 +327,7 @@ class _Run:
         """La red con los pesos promediados, en modo eval."""
         model = Mini()
         model.load_state_dict(self.ema)
-        return model.to(self.device).eval()
+        return model.to(self.device).to(memory_format=torch.channels_last).eval()
 
     def save(self) -> None:
         buffer = io.BytesIO()

@@ -47,7 +47,7 @@ def test_every_page_of_the_table_of_contents_is_built(site: Path) -> None:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
     files = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
     built = {p.relative_to(site).with_suffix("").as_posix() for p in page_paths(site)}
-    assert built == {*files, "index", "search", "genindex", "py-modindex"}
+    assert built == {*files, "index", "search"}
     assert not any(f.startswith("solutions") for f in files), "Las soluciones no se publican"
 
 

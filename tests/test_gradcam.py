@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import pytest
@@ -23,8 +24,9 @@ from convlab.gradcam import (
     iou_at_threshold,
     overlay,
 )
-from convlab.hooks import capture, get_layer
+from convlab.hooks import activation_and_gradient, capture, get_layer
 from convlab.plots import colorize
+from convlab.targets import target_score
 
 METHODS = [grad_cam, grad_cam_plus_plus, guided_grad_cam]
 X = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
@@ -140,12 +142,10 @@ def test_grad_cam_plus_plus_equals_its_published_formula():
 
 
 def test_grad_cam_plus_plus_survives_a_null_denominator():
-    net = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(3, 1, bias=False))
+    net = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(5, 1, bias=False))
     net[2].weight.data.fill_(1.0)
-    x = torch.tensor([-2.0, 1.0, 3.0]).view(1, 3, 1, 1)  # canal 0: 2 + 1 · (-2) = 0
-    assert grad_cam_plus_plus(net, x, 0, "0").item() == pytest.approx(max(0, -2 / 1 + 1 / 3 + 3 / 5))
-    x[0, 2] = 9
-    assert grad_cam_plus_plus(net, x, 0, "0").item() == pytest.approx(max(0, -2 + 1 / 3 + 9 / 11))
+    x = torch.tensor([-2.0, 9.0, 9.0, 9.0, 9.0]).view(1, 5, 1, 1)  # en el canal 0, 2 + 1 · (-2) = 0
+    assert grad_cam_plus_plus(net, x, 0, "0").item() == pytest.approx(-2 / 1 + 4 * 9 / (2 + 9))
 
 
 # --- identidades -----------------------------------------------------------------------------------------------------
@@ -229,6 +229,15 @@ def test_dtype_of_the_input(method, dtype, tolerance):
     got = method(head_net().to(dtype), X.to(dtype), 3, "features.4")
     assert got.dtype == dtype
     assert (got.double() - expected).norm() <= tolerance * expected.norm()
+
+
+def test_bfloat16_sums_channels_in_float32(mini):
+    model, x = copy.deepcopy(mini.model).bfloat16(), mini.x.bfloat16()
+    a, g = activation_and_gradient(model, x, "block4.conv", target_score(4))
+    exact = torch.einsum("nc,nchw->nhw", g.double().mean((2, 3)), a.double()).relu()
+    expected = F.interpolate(exact[:, None], size=x.shape[2:], mode="bilinear")[:, 0]
+    got = grad_cam(model, x, 4, "block4.conv").double()
+    assert (got - expected).abs().max() <= 2**-8 * expected.max()  # solo redondea al escribir el resultado
 
 
 @pytest.mark.parametrize("wrap", [lambda y: (y, None), lambda y: {"logits": y}])

@@ -78,7 +78,7 @@ def test_bad_orders_are_explained(tmp_path):
     with pytest.raises(ConvlabError, match="mini-robusta"):
         train("mini-robust", out=tmp_path)
     with pytest.raises(ConvlabError, match="épocas"):
-        train("mini", out=tmp_path, epochs=-1)
+        train("mini", out=tmp_path, epochs=0)
     assert not list(tmp_path.iterdir())
 
 

@@ -89,7 +89,7 @@ def replace_all(paths: list[Path], replacements: dict[str, str], *, required: bo
     for path in paths:
         text = original = path.read_text("utf-8")
         for old, new in replacements.items():
-            if old in text or new in text:  # lo segundo: ya arreglada en una construcción anterior
+            if old in text or new in text:  # lo segundo, si la construcción aprovechó una página ya arreglada
                 seen.add(old)
             text = text.replace(old, new)
         if text != original:
