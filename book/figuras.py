@@ -31,7 +31,8 @@ def misconception_boxes(
         found = wrong.function(model, x, target, layer).detach()
         picture = _png(x[0], expected[0], found[0])
         alt = (
-            f"Tres paneles: la imagen, el mapa correcto, con valores de {expected[0].min():.2g} a {expected[0].max():.2g}, "
+            "Tres paneles: la imagen, "
+            f"el mapa correcto, con valores de {expected[0].min():.2g} a {expected[0].max():.2g}, "
             f"y el mapa del error «{wrong.title}», con valores de {found[0].min():.2g} a {found[0].max():.2g}."
         )
         boxes.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib import colormaps
@@ -57,7 +57,7 @@ def _inferno() -> Tensor:
     return torch.tensor(colormaps["inferno"].colors)  # type: ignore[attr-defined]
 
 
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 220,
     "font.size": 9,
@@ -110,6 +110,7 @@ def image_grid(
     6
     """
     import matplotlib.pyplot as plt  # tarda medio segundo: solo lo paga quien dibuja
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     if images.ndim != 4 or images.shape[1] != 3:
         raise ConvlabError(f"Se esperaban imágenes (N, 3, H, W) y llegó un tensor {tuple(images.shape)}.")
@@ -118,7 +119,11 @@ def image_grid(
     with plt.rc_context(STYLE):
         height = size * images.shape[2] / images.shape[3] + (0.22 if titles else 0.05)
         figure, axes = plt.subplots(
-            rows, columns, figsize=(columns * size, rows * height), squeeze=False, layout="constrained"
+            rows,
+            columns,
+            figsize=(columns * size, rows * height),
+            squeeze=False,
+            layout=ConstrainedLayoutEngine(h_pad=0.02, w_pad=0.02),
         )
         for k, axis in enumerate(axes.flat):
             axis.axis("off")
@@ -132,7 +137,6 @@ def image_grid(
                 axis.contour(region, [0.5], colors="white", linewidths=1.0)
             if k < len(titles):
                 axis.set_title(titles[k])
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr]
         plt.close(figure)
     return figure
 

@@ -59,5 +59,5 @@ def randomize_layers(model: nn.Module, names: Sequence[str], generator: torch.Ge
             if not resettable:
                 raise ConvlabError(f"La capa «{name}» no tiene parámetros que reiniciar. Elige una que aprenda.")
             for module in resettable:
-                module.reset_parameters()
+                module.reset_parameters()  # type: ignore[operator]
     return broken

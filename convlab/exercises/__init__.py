@@ -1,0 +1,100 @@
+"""Los ejercicios: cada uno es un objeto que enseña, comprueba, diagnostica y se prueba a sí mismo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from convlab.errors import unknown_name
+from convlab.exercises.case import Case
+from convlab.exercises.engine import Exercise, Misconception, Property
+from convlab.exercises.report import PropertyResult, Report
+
+__all__ = [
+    "Case",
+    "Exercise",
+    "Misconception",
+    "Property",
+    "PropertyResult",
+    "Report",
+    "grade",
+    "list_exercises",
+    "load",
+]
+
+_LESSONS = ("gradcam",)
+
+
+def list_exercises() -> list[str]:
+    """Los identificadores `"módulo.función"` de todos los ejercicios, por orden de lección.
+
+    Examples
+    --------
+    >>> list_exercises()[0]
+    'gradcam.channel_weights'
+    """
+    return list(_catalogue())
+
+
+def load(exercise: str) -> Exercise:
+    """Un ejercicio por su identificador.
+
+    Raises
+    ------
+    ConvlabError
+        Si no existe; ofrece los más parecidos.
+
+    Examples
+    --------
+    >>> load("gradcam.overlay").name
+    'overlay'
+    """
+    catalogue = _catalogue()
+    if exercise not in catalogue:
+        raise unknown_name("el ejercicio", exercise, catalogue)
+    return catalogue[exercise]
+
+
+def grade(exercise: str, namespace: Mapping[str, Any], *, hidden: bool = False) -> float:
+    """Comprueba la función de un cuaderno, imprime el informe y devuelve los puntos.
+
+    Es lo único que contiene una celda de comprobación. Recibe `globals()` y no la función, para que un nombre sin
+    definir sea un mensaje y no una excepción.
+
+    Parameters
+    ----------
+    exercise
+        El identificador.
+    namespace
+        Donde está la función, con su nombre.
+    hidden
+        Los casos de calificar, en vez de los que se ven.
+
+    Returns
+    -------
+    float
+        Los puntos, que nbgrader lee como último valor de la celda.
+
+    Raises
+    ------
+    ConvlabError
+        Si el ejercicio no existe.
+
+    Examples
+    --------
+    >>> grade("gradcam.channel_weights", {"channel_weights": lambda gradients: gradients.mean((2, 3))})
+    Correcto: channel_weights cumple todo lo que se ha probado. 1 de 1 puntos.
+    1.0
+    """
+    chosen = load(exercise)
+    report = chosen.check(namespace.get(chosen.name), hidden=hidden)
+    print(report.message)
+    return report.score
+
+
+@cache
+def _catalogue() -> dict[str, Exercise]:
+    modules = [import_module(f"convlab.exercises.{lesson}") for lesson in _LESSONS]
+    return {exercise.id: exercise for module in modules for exercise in module.EXERCISES}
