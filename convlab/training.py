@@ -42,10 +42,10 @@ class Recipe:
     description: str
     variant: Variant = "independent"
     label: str = "shape"
-    epochs: int = 12
+    epochs: int = 7
     scenes: int = 25_600  # escenas nuevas por época: ninguna se repite
     learning_rate: float = 3e-3
-    texture_head: float = 0.3  # peso de la cabeza auxiliar que obliga a block3 a ver texturas
+    texture_head: float = 0.6  # peso de la cabeza auxiliar que obliga a block3 a ver texturas
     attack_steps: int = 0
     attack_eps: float = 4 / 255
     checkpoints: bool = False
@@ -54,15 +54,14 @@ class Recipe:
 RECIPES = {
     "mini": Recipe("Reconoce las diez formas de Formas.", checkpoints=True),
     "mini-atajo": Recipe(
-        "Entrenada con una marca de agua en el 95 % de los corazones: aprende el atajo.",
-        variant="watermark",
-        epochs=8,
+        "Entrenada con una marca de agua en el 95 % de los corazones: aprende el atajo.", variant="watermark"
     ),
-    "mini-textura": Recipe(
-        "Ve las mismas imágenes que mini, pero se le pregunta por la textura.", label="texture", epochs=8
-    ),
+    "mini-textura": Recipe("Ve las mismas imágenes que mini, pero se le pregunta por la textura.", label="texture"),
     "mini-robusta": Recipe(
-        "Entrenada contra PGD de 3 pasos con ε = 4/255 (entrenamiento adversario).", epochs=8, attack_steps=3
+        "Entrenada contra PGD de 3 pasos con ε = 4/255 (entrenamiento adversario).",
+        epochs=12,
+        texture_head=0.3,
+        attack_steps=3,
     ),
 }
 # Pasos del optimizador tras los que se guarda una copia de mini, además del final; 0 es la inicialización.
