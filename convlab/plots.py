@@ -169,12 +169,14 @@ def interval_plot(
     import matplotlib.pyplot as plt
 
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(scores), figsize=(2.6 * len(scores) + 1.2, 0.34 * len(names) + 0.9), squeeze=False, sharey=True,
-            layout="constrained",
-        )  # fmt: skip
+        rows = -(-len(scores) // 2)  # dos por fila: en una página, más dejan la letra ilegible
+        columns = min(2, len(scores))
+        size = 2.4 * columns + 1.6, (0.24 * len(names) + 0.5) * rows + 0.3
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout="constrained")
+        for axis in axes.flat[len(scores) :]:
+            axis.set_visible(False)
         positions = range(len(names))
-        for k, (axis, (measure, values)) in enumerate(zip(axes[0], scores.items(), strict=True)):
+        for k, (axis, (measure, values)) in enumerate(zip(axes.flat, scores.items(), strict=False)):
             center = [v for v, _, _ in values]
             errors = [[v - low for v, low, _ in values], [high - v for v, _, high in values]]
             axis.errorbar(center, positions, xerr=errors, fmt="o", color=COLORS[k % len(COLORS)], capsize=3)

@@ -27,12 +27,12 @@ class Catalogue:
         self.misconceptions: dict[str, Misconception] = {}
         self.variants: dict[str, Function] = {}
 
-    def wrong(self, title: str, diagnosis: str, *, visible: bool = True) -> Callable[[Function], Function]:
+    def wrong(self, title: str, diagnosis: str) -> Callable[[Function], Function]:
         """Apunta la función decorada como error. El título no lleva punto; el diagnóstico habla de tú."""
 
         def add(function: Function) -> Function:
             name = function.__name__.lstrip("_")
-            self.misconceptions[name] = Misconception(name, title, function, diagnosis, visible)
+            self.misconceptions[name] = Misconception(name, title, function, diagnosis)
             return function
 
         return add

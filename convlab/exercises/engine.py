@@ -37,20 +37,12 @@ class Property:
 
 @dataclass(frozen=True)
 class Misconception:
-    """Un error conocido: una función equivocada que se ejecuta, y lo que se le dice a quien lo comete.
-
-    Attributes
-    ----------
-    visible
-        Si cambia el resultado con una red corriente, una sola imagen y la clase que la red elige. Los demás solo se
-        notan con otras entradas, o dan el valor correcto y dejan huellas.
-    """
+    """Un error conocido: una función equivocada que se ejecuta, y lo que se le dice a quien lo comete."""
 
     name: str
     title: str
     function: Callable[..., Any]
     diagnosis: str
-    visible: bool = True
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,6 @@ def _log_softmax_gradient(model: nn.Module, x: Tensor, target: Target, layer: st
     "La clase que gana en vez de la pedida",
     "Tu mapa es el de la clase que la red elige, no el de `target`. Preguntar por otra clase es media gracia de "
     "Grad-CAM: usa el índice que recibes.",
-    visible=False,
 )
 def _predicted_class(model: nn.Module, x: Tensor, target: Target, layer: str) -> Tensor:  # noqa: ARG001
     return _correct(model, x, layer, lambda logits: logits.amax(1))
@@ -151,7 +150,6 @@ def _predicted_class(model: nn.Module, x: Tensor, target: Target, layer: str) ->
     "La clase de la primera imagen para todas",
     "Con un `LongTensor` solo has mirado su primer valor. Cada imagen tiene su clase: "
     "`logits[torch.arange(N), target]` escoge la de cada una.",
-    visible=False,
 )
 def _first_class_for_all(model: nn.Module, x: Tensor, target: Target, layer: str) -> Tensor:
     first = int(target[0]) if isinstance(target, Tensor) else target
@@ -213,7 +211,6 @@ def _resized_before_relu(model: nn.Module, x: Tensor, target: Target, layer: str
     "La salida de la capa cambió a tus espaldas",
     "La siguiente capa es una ReLU que escribe encima de lo que recibe, y lo que guardó tu gancho ya no es la salida "
     "de la capa pedida. Haz que el gancho devuelva una copia, `.clone()`, y guarda el original.",
-    visible=False,
 )
 def _overwritten_activation(model: nn.Module, x: Tensor, target: Target, layer: str) -> Tensor:
     kept: list[Tensor] = []
@@ -230,7 +227,6 @@ def _overwritten_activation(model: nn.Module, x: Tensor, target: Target, layer: 
     "Con la red congelada no hay grafo",
     "Tu función necesita que los parámetros pidan gradiente, y en una red congelada falla. Que el grafo empiece en la "
     "capa: el gancho guarda `output.detach().requires_grad_()` y devuelve una copia suya.",
-    visible=False,
 )
 def _needs_trainable_parameters(model: nn.Module, x: Tensor, target: Target, layer: str) -> Tensor:
     kept: list[Tensor] = []
@@ -251,7 +247,6 @@ def _needs_trainable_parameters(model: nn.Module, x: Tensor, target: Target, lay
     "El gancho sigue puesto",
     "El mapa es correcto, pero el gancho se queda en la red y se ejecutará siempre que alguien la use. Guarda lo que "
     "devuelve `register_forward_hook` y llama a su `.remove()` en un `finally`.",
-    visible=False,
 )
 def _hook_left(model: nn.Module, x: Tensor, target: Target, layer: str) -> Tensor:
     model.get_submodule(layer).register_forward_hook(lambda _m, _i, _o: None)
@@ -262,7 +257,6 @@ def _hook_left(model: nn.Module, x: Tensor, target: Target, layer: str) -> Tenso
     "Gradientes guardados en los parámetros",
     "El mapa es correcto, pero `.backward()` ha dejado un gradiente en cada parámetro, y el siguiente entrenamiento lo "
     "sumará al suyo. Usa `torch.autograd.grad`, que devuelve solo el que pides.",
-    visible=False,
 )
 def _backward(model: nn.Module, x: Tensor, target: Target, layer: str) -> Tensor:
     heat = _correct(model, x, layer, _logit(target))

@@ -179,7 +179,6 @@ def _negative_peak(image: Tensor, heat: Tensor, alpha: float = 0.5) -> Tensor:
     "El mapa de entrada modificado",
     "La figura es correcta, pero `clamp_` y las operaciones con `=` cambian el mapa que te dieron, y quien lo use "
     "después tendrá otro. Trabaja sobre un tensor nuevo: `heat.clamp(min=0)`.",
-    visible=False,
 )
 def _changes_heat(image: Tensor, heat: Tensor, alpha: float = 0.5) -> Tensor:
     return _blend(image, _spread(heat.clamp_(min=0)), alpha)
