@@ -9,7 +9,7 @@ from convlab.gradcam import grad_cam, overlay
 from convlab.models import load_model
 from convlab.plots import image_grid
 
-SEEDS = (40, 41)
+SEEDS = (40, 43)
 
 
 def main() -> None:

@@ -123,7 +123,7 @@ def image_grid(
             columns,
             figsize=(columns * size, rows * height),
             squeeze=False,
-            layout=ConstrainedLayoutEngine(h_pad=0.02, w_pad=0.02),
+            layout=ConstrainedLayoutEngine(h_pad=0.04, w_pad=0.02),
         )
         for k, axis in enumerate(axes.flat):
             axis.axis("off")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import io
 import math
@@ -324,9 +325,9 @@ class _Run:
 
     def averaged(self) -> Mini:
         """La red con los pesos promediados, en modo eval."""
-        model = Mini()
+        model = copy.deepcopy(self.model.net)
         model.load_state_dict(self.ema)
-        return model.to(self.device).to(memory_format=torch.channels_last).eval()
+        return model.eval()
 
     def save(self) -> None:
         buffer = io.BytesIO()

@@ -674,14 +674,19 @@ def test_two_mistakes_at_once_are_not_given_a_wrong_name() -> None:
 
 
 def test_mistakes_run_on_the_course_network() -> None:
-    """El capítulo los dibuja con `mini`: se ejecutan todos, y solo los visibles cambian el mapa."""
+    """El capítulo los dibuja con `mini`: se ejecutan todos, y casi todos se ven con la pregunta más corriente."""
     from convlab.data.formas import formas
     from convlab.models import load_model
 
     mini, x = load_model("mini"), formas(1, seed=4).tensor()
     target = int(mini(x).argmax(1))
     right = convlab.gradcam.grad_cam(mini, x, target, "block4")
+    unseen = set()
     for m in GRAD_CAM.misconceptions.values():
         found = m.function(mini, x, target, "block4").detach()
         assert found.shape == right.shape
-        assert m.visible != torch.allclose(found, right, atol=1e-6), m.name
+        if torch.allclose(found, right, atol=1e-6):
+            unseen.add(m.name)
+    other_question = {"predicted_class", "first_class_for_all"}
+    other_network = {"overwritten_activation", "needs_trainable_parameters"}
+    assert unseen == other_question | other_network | {"hook_left", "backward"}

@@ -29,7 +29,7 @@ from convlab.models.imagenet import (
 )
 from convlab.models.normalized import Normalize, Normalized
 
-# Las cinco clases más probables de cada fotografía, medidas con el recorte de evaluación (torch 2.15, CPU, float32).
+# Las cinco clases más probables de cada fotografía, medidas con el recorte de evaluación (torch 2.14, CPU, float32).
 # Las que la red conoce son pocas; en las demás se ve qué dice ante lo que nunca ha visto.
 TOP5 = {
     "astronaut": {560: 0.162, 450: 0.106, 573: 0.065, 422: 0.046, 747: 0.029},

@@ -130,18 +130,19 @@ def load_model(
     torch.Size([1, 10])
     """
     target = resolve_device(device)
-    if name in _MINI:
-        model: nn.Module = Mini(len(_MINI[name][0]))
-        path = FOLDER / f"{name}.safetensors" if weights is None else Path(weights)
-        load_into(model, read_weights(path, _expected_sha256(path, own=weights is None)), name)
-    elif name == _LITE0 and weights is None:
-        from convlab.models.imagenet import efficientnet_lite0
+    with torch.random.fork_rng(devices=[]):  # crear una red gasta azar, y el global no es nuestro
+        if name in _MINI:
+            model: nn.Module = Mini(len(_MINI[name][0]))
+            path = FOLDER / f"{name}.safetensors" if weights is None else Path(weights)
+            load_into(model, read_weights(path, _expected_sha256(path, own=weights is None)), name)
+        elif name == _LITE0 and weights is None:
+            from convlab.models.imagenet import efficientnet_lite0
 
-        model = efficientnet_lite0()
-    else:
-        from convlab.models.imagenet import load_external
+            model = efficientnet_lite0()
+        else:
+            from convlab.models.imagenet import load_external
 
-        model = load_external(name, weights=weights, download=download)
+            model = load_external(name, weights=weights, download=download)
     return model.to(target).eval()
 
 
@@ -173,7 +174,8 @@ def load_checkpoints(name: str = "mini") -> dict[int, Mini]:
         by_step.setdefault(int(number), {})[parameter] = value
     models = {}
     for step in sorted(by_step):
-        models[step] = Mini()
+        with torch.random.fork_rng(devices=[]):
+            models[step] = Mini()
         load_into(models[step], by_step[step], path.name)
         models[step].eval()
     return models
