@@ -62,8 +62,8 @@ def table(rows: Sequence[Mapping[str, object]], *, caption: str, name: str, deci
 def kill_matrix(exercises: Iterable[Exercise]) -> Markdown:
     """Pasa por la comprobación de cada ejercicio sus errores conocidos y sus soluciones correctas.
 
-    Una tabla por ejercicio: una fila por programa, una columna por propiedad, y al final los puntos y si el diagnóstico
-    fue el suyo. No cuenta lo que debería pasar sino lo que pasa al construir la página.
+    Una tabla por ejercicio: una fila por programa, con los puntos, si el diagnóstico fue el suyo y una columna por
+    propiedad, que el pie nombra. No cuenta lo que debería pasar sino lo que pasa al construir la página.
     """
     tables = []
     for exercise in exercises:
@@ -73,11 +73,15 @@ def kill_matrix(exercises: Iterable[Exercise]) -> Markdown:
         for title, (function, expected) in {**wrong, **right}.items():
             report = exercise.check(function, hidden=True)
             rows.append(
-                {"Programa": title}
-                | {p.name: "✓" if p.passed else "✗" for p in report.properties}
-                | {"Puntos": f"{report.score:g} de {report.max_score:g}"}
-                | {"Diagnóstico": "✓" if report.diagnosis == expected else "✗"}
+                {
+                    "Programa": title,
+                    f"Puntos (de {report.max_score:g})": f"{report.score:g}",
+                    "Diagnóstico": "✓" if report.diagnosis == expected else "✗",
+                }
+                | {str(k): "✓" if p.passed else "✗" for k, p in enumerate(report.properties, 1)}
             )
         slug = exercise.id.replace(".", "-").replace("_", "-")
-        tables.append(table(rows, caption=f"{exercise.title}: `{exercise.id}`.", name=f"tab-{slug}").data)
+        legend = "; ".join(f"**{k}** {p.name}" for k, p in enumerate(report.properties, 1))
+        caption = f"{exercise.title}: `{exercise.id}`. Propiedades: {legend}."
+        tables.append(table(rows, caption=caption, name=f"tab-{slug}").data)
     return Markdown("\n\n".join(tables))
