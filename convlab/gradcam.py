@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convlab.errors import ConvlabError
-from convlab.hooks import activation_and_gradient, input_gradient, override_relu
+from convlab.hooks import activation_and_gradient
 from convlab.metrics import iou_at_threshold
 from convlab.plots import colorize
+from convlab.saliency import guided_backprop
 from convlab.targets import ScoreFn, class_indices, target_score
 
 __all__ = [
@@ -157,13 +158,7 @@ def guided_grad_cam(
     >>> guided_grad_cam(Mini(), torch.rand(1, 3, 64, 64), 3, "block5").shape
     torch.Size([1, 3, 64, 64])
     """
-    with override_relu("guided") as relus:
-        guided = input_gradient(model, x, target_score(target, select))
-    if relus.calls == 0:
-        raise ConvlabError(
-            "La red no ejecuta ninguna ReLU, así que la retropropagación guiada sería el gradiente sin más. "
-            "Usa grad_cam."
-        )
+    guided = guided_backprop(model, x, target, select=select)
     return guided * grad_cam(model, x, target, layer, select=select)[:, None]
 
 

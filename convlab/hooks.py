@@ -25,6 +25,7 @@ Hook = Callable[[nn.Module, Any, Any], Any]
 __all__ = [
     "activation_and_gradient",
     "capture",
+    "check_images",
     "evaluating",
     "get_layer",
     "input_gradient",
@@ -254,16 +255,31 @@ def _hooked(hooks: Sequence[tuple[nn.Module, Hook]]) -> Iterator[None]:
         yield
 
 
-def _private_copy(model: nn.Module, x: Tensor) -> Tensor:
-    """Comprueba los argumentos y copia la entrada: el modelo puede modificarla, y puede venir de inference_mode."""
-    if not isinstance(model, nn.Module):
-        raise ConvlabError(f"El modelo debe ser un nn.Module y llegó {type(model).__name__}.")
+def check_images(x: Tensor) -> None:
+    """Comprueba que `x` es un lote de imágenes `(N, C, H, W)` de coma flotante.
+
+    Raises
+    ------
+    ConvlabError
+        Si no lo es; dice qué llegó y cómo arreglarlo.
+
+    Examples
+    --------
+    >>> check_images(torch.rand(2, 3, 8, 8))
+    """
     if not isinstance(x, Tensor) or x.ndim != 4 or not x.is_floating_point() or x.numel() == 0:
         got = f"un tensor {x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise ConvlabError(
             f"Se esperaban imágenes (N, C, H, W) de coma flotante, al menos una, y llegó {got}. Si es una sola, "
             "añade el lote con x[None]; si son bytes, divide entre 255."
         )
+
+
+def _private_copy(model: nn.Module, x: Tensor) -> Tensor:
+    """Comprueba los argumentos y copia la entrada: el modelo puede modificarla, y puede venir de inference_mode."""
+    if not isinstance(model, nn.Module):
+        raise ConvlabError(f"El modelo debe ser un nn.Module y llegó {type(model).__name__}.")
+    check_images(x)
     with torch.inference_mode(False):
         return x.detach().clone()
 

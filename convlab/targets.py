@@ -72,6 +72,26 @@ def class_indices(target: int | Tensor, n: int, k: int) -> Tensor:
     >>> class_indices(7, 3, 10)
     tensor([7, 7, 7])
     """
+    classes = per_image(target, n)
+    outside = classes[(classes < 0) | (classes >= k)]
+    if outside.numel():
+        raise ConvlabError(f"La clase {outside[0].item()} no existe: el modelo tiene {k}, de 0 a {k - 1}.")
+    return classes
+
+
+def per_image(target: int | Tensor, n: int) -> Tensor:
+    """Como `class_indices`, antes de saber cuántas clases hay.
+
+    Raises
+    ------
+    ConvlabError
+        Si no es entero o su forma no es la del lote.
+
+    Examples
+    --------
+    >>> per_image(torch.tensor([4, 900]), 2)
+    tensor([  4, 900])
+    """
     classes = _integers(target)
     if classes.ndim == 0:
         classes = classes.expand(n)
@@ -79,9 +99,6 @@ def class_indices(target: int | Tensor, n: int, k: int) -> Tensor:
         raise ConvlabError(
             f"Con {n} imágenes se esperaba una clase o un tensor ({n},), y llegó {tuple(classes.shape)}."
         )
-    outside = classes[(classes < 0) | (classes >= k)]
-    if outside.numel():
-        raise ConvlabError(f"La clase {outside[0].item()} no existe: el modelo tiene {k}, de 0 a {k - 1}.")
     return classes
 
 
