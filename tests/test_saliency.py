@@ -157,7 +157,7 @@ def test_agrees_with_captum(network):
     options = {integrated_gradients: {"baseline": 0.2, "steps": 6, "batch_size": 5}}
     for method, wanted in expected.items():
         found = method(model, x, target, **options.get(method, {}))
-        assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max(), method.__name__
+        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max(), method.__name__
 
 
 def test_guided_agrees_with_captum(vgg16):
