@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := book,grade,bench,dev
 
 .DEFAULT_GOAL := ayuda
-.PHONY: ayuda libro test rapido lint lecciones figuras limpiar
+.PHONY: ayuda libro test rapido lint lecciones limpiar
 
 ayuda:  ## Muestra esta lista
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ lint: $(VENV)/.listo  ## Estilo y tipos
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-rapido: lint  ## Estilo, tipos y pruebas de menos de un minuto
+rapido: lint  ## Estilo, tipos y las pruebas que no entrenan, no califican ni abren páginas
 	$(BIN)/python -m pytest -m 'not slow and not browser'
 
 test: lint libro  ## Todo: estilo, tipos, pruebas, cuadernos, nbgrader, libro y páginas

@@ -53,7 +53,7 @@ class Recipe:
 
 
 RECIPES = {
-    "mini": Recipe("Reconoce las diez formas de Formas.", checkpoints=True),
+    "mini": Recipe("Reconoce las diez formas de Formas.", epochs=9, checkpoints=True),
     "mini-atajo": Recipe(
         "Entrenada con una marca de agua en el 95 % de los corazones: aprende el atajo.", variant="watermark"
     ),

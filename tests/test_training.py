@@ -10,11 +10,9 @@ import time
 import pytest
 import torch
 
-from convlab.adversarial import pgd
 from convlab.data.formas import formas
 from convlab.errors import ConvlabError
 from convlab.models import load_model
-from convlab.models.mini import Mini
 from convlab.training import RECIPES, train
 
 SMALL = {"epochs": 2, "scenes": 384, "evaluate_on": 100, "progress": False, "device": "cpu"}
@@ -96,35 +94,3 @@ def test_a_short_training_already_learns(tmp_path):
 
 def test_recipes_cover_the_shipped_models():
     assert list(RECIPES) == ["mini", "mini-atajo", "mini-textura", "mini-robusta"]
-
-
-class TestPgd:
-    def test_on_a_linear_model_the_optimum_is_the_corner(self):
-        """Con una red lineal de dos clases, el peor punto de la bola se conoce: x − ε·sign(w_y − w_otra)."""
-        linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2)).double()
-        x = 0.3 + 0.4 * torch.rand(3, 3, 2, 2, dtype=torch.float64)
-        y = torch.tensor([0, 1, 0])
-        w = linear[1].weight.detach()
-        direction = (w[y] - w[1 - y]).sign().view(3, 3, 2, 2)
-        found = pgd(linear, x, y, eps=0.1, alpha=0.03, steps=10, generator=torch.Generator().manual_seed(0))
-        torch.testing.assert_close(found, x - 0.1 * direction)
-
-    def test_stays_in_the_ball_and_in_range_and_touches_nothing(self):
-        model = Mini().train()
-        before = {k: v.clone() for k, v in model.state_dict().items()}
-        x = formas(4).tensor()
-        kept, rng = x.clone(), torch.get_rng_state()
-        generator = torch.Generator().manual_seed(1)
-        adversarial = pgd(model, x, torch.tensor([0, 1, 2, 3]), 8 / 255, 4 / 255, 3, generator=generator)
-        assert (adversarial - x).abs().max() <= 8 / 255 + 1e-6
-        assert adversarial.min() >= 0
-        assert adversarial.max() <= 1
-        assert torch.equal(x, kept)
-        assert torch.equal(torch.get_rng_state(), rng)
-        assert model.training
-        assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-        assert all(p.grad is None and p.requires_grad for p in model.parameters())
-
-    def test_levels_of_255_are_refused(self):
-        with pytest.raises(ConvlabError, match="8/255"):
-            pgd(Mini(), formas(1).tensor(), torch.tensor([0]), 8, 2 / 255, 1)
