@@ -18,7 +18,6 @@ from convlab.hooks import evaluating, input_gradient
 from convlab.targets import class_indices
 
 __all__ = [
-    "Attack",
     "accuracy_curve",
     "attack_success_rate",
     "fgsm",

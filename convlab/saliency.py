@@ -22,7 +22,6 @@ from convlab.sanity import randomize_layers
 from convlab.targets import ScoreFn, per_image, target_score
 
 __all__ = [
-    "Output",
     "completeness_gap",
     "gradient_times_input",
     "guided_backprop",
