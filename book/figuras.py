@@ -59,9 +59,9 @@ def _evidence(exercise: Exercise, wrong: Misconception, situations: Sequence[Sit
                 name = type(error).__name__
                 alt = f"La imagen ({case.label}), el mapa correcto y, en lugar del mapa con el error, «{name}»."
                 return _png(case.label, case.x[0], right[0], None, name), alt, f"PyTorch dice: `{error}`"
-        gap = (found - right).abs().amax((1, 2))
-        if bool((gap > 1e-4 * right.abs().max()).any()):
-            n = int((gap > 1e-4 * right.abs().max()).nonzero()[0])
+        differs = (found - right).abs().amax((1, 2)) > 1e-4 * right.abs().max()
+        if bool(differs.any()):
+            n = int(differs.nonzero()[0])
             alt = (
                 f"Tres paneles: la imagen ({case.label}); el mapa correcto, con valores de {right[n].min():.2g} a "
                 f"{right[n].max():.2g}; y el mapa con el error, de {found[n].min():.2g} a {found[n].max():.2g}."

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convlab.errors import ConvlabError
-from convlab.hooks import evaluating, input_gradient
+from convlab.hooks import check_images, evaluating, input_gradient
 from convlab.targets import class_indices
 
 __all__ = [
@@ -226,6 +226,7 @@ def random_signs(x: Tensor, eps: float, generator: torch.Generator | None = None
     >>> random_signs(x, 0.25, torch.Generator().manual_seed(0)).unique()
     tensor([0.2500, 0.7500])
     """
+    check_images(x)
     _check_units(eps=eps)
     coin = torch.randint(0, 2, x.shape, generator=generator, device=x.device)
     return (x.detach() + eps * (2 * coin - 1)).clamp(0, 1)
@@ -377,6 +378,7 @@ def _walk(
     uphill: bool,
 ) -> Tensor:
     """Pasos de signo sobre la pérdida, hacia arriba o hacia abajo, sin salir de la bola."""
+    check_images(x)
     _check_units(eps=eps, alpha=alpha)
     x = x.detach()
     low, high = _ball(x, eps)
@@ -404,6 +406,7 @@ def _ball(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _hits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    check_images(x)
     with evaluating(model):
         logits = model(x.clone())
     return logits.argmax(1) == class_indices(y, *logits.shape).to(logits.device)

@@ -220,6 +220,9 @@ def test_each_image_on_its_own(attack):
         (lambda m: minimal_epsilon(m, X, Y, fgsm, 0.2, 0.1), "low < high"),
         (lambda m: minimal_epsilon(m, X, Y, fgsm, tol=0), "tol"),
         (lambda m: fgsm(m, X.byte(), Y, 0.1), "coma flotante"),
+        (lambda m: pgd(m, X.byte(), Y, 0.1, 0.1, 1), "coma flotante"),
+        (lambda m: random_signs(X.byte(), 0.1), "coma flotante"),
+        (lambda m: attack_success_rate(m, X.byte(), X, Y), "coma flotante"),
     ],
 )
 def test_bad_arguments_are_explained(call, message):
