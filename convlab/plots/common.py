@@ -1,4 +1,4 @@
-"""Figuras: mapas de calor con escalas perceptualmente uniformes, legibles con cualquier visión del color."""
+"""Lo que comparten todas las figuras: color, estilo, cuadrículas de imágenes e intervalos."""
 
 from __future__ import annotations
 
