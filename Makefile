@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-EXTRAS := book,grade,bench,dev
+EXTRAS := book,grade,bench,extras,dev
 
 .DEFAULT_GOAL := ayuda
 .PHONY: ayuda libro test rapido lint lecciones limpiar

@@ -131,6 +131,45 @@ def iou_at_threshold(heat: Tensor, mask: Tensor, fraction: float) -> Tensor:
     return (region & mask).sum((1, 2)).to(heat.dtype) / union.clamp(min=1)
 
 
+def mask_overlap(saliency: Tensor, mask: Tensor, quantile: float = 0.9) -> Tensor:
+    """Fracción de la zona más destacada del mapa que cae en la máscara.
+
+    La zona son los píxeles que llegan al cuantil `quantile` de su mapa: con 0.9, la décima parte de mayor valor, y los
+    que empaten con ella. Un mapa constante lo destaca todo y acierta lo que ocupa la máscara, igual que el azar.
+
+    Parameters
+    ----------
+    saliency
+        Mapas `(N, H, W)`.
+    mask
+        Máscara booleana `(N, H, W)` del objeto.
+    quantile
+        En [0, 1]; se interpola entre valores, como `numpy.quantile`.
+
+    Returns
+    -------
+    Tensor
+        `(N,)` en [0, 1].
+
+    Raises
+    ------
+    ConvlabError
+        Si las formas o los tipos no casan, hay NaN o el cuantil se sale de [0, 1].
+
+    Examples
+    --------
+    >>> mask = torch.tensor([[[True, True, False, False]]])
+    >>> mask_overlap(torch.tensor([[[0.9, 0.1, 0.8, 0.0]]]), mask, 0.5)
+    tensor([0.5000])
+    """
+    saliency, mask = _checked(saliency, mask)
+    if not 0 <= quantile <= 1:
+        raise ConvlabError(f"El cuantil debe estar en [0, 1] y llegó {quantile}.")
+    flat = saliency.flatten(1)
+    region = flat >= flat.quantile(quantile, dim=1, keepdim=True)
+    return (region & mask.flatten(1)).sum(1).to(flat.dtype) / region.sum(1)
+
+
 def convex_hull(mask: Tensor) -> Tensor:
     """Envolvente convexa de cada máscara: un anillo o una media luna, sin su hueco.
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convlab.errors import ConvlabError, unknown_name
-from convlab.hooks import check_images, evaluating, input_gradient, override_relu
+from convlab._passes import observe
+from convlab.errors import ConvlabError
+from convlab.hooks import check_images, input_gradient, override_relu
 from convlab.metrics import pointing_game
 from convlab.sanity import randomize_layers
-from convlab.targets import ScoreFn, per_image, target_score
+from convlab.targets import Output, ScoreFn, check_counts, output_score, per_image, target_score
 
 __all__ = [
     "completeness_gap",
@@ -31,9 +31,6 @@ __all__ = [
     "saliency_map",
     "smoothgrad",
 ]
-
-Output = Literal["logit", "probability"]
-"""Qué se deriva: el logit de la clase o su probabilidad, tras *softmax*."""
 
 
 def saliency_map(
@@ -77,7 +74,7 @@ def saliency_map(
     >>> saliency_map(Mini(), torch.rand(2, 3, 64, 48), torch.tensor([3, 5])).shape
     torch.Size([2, 64, 48])
     """
-    return input_gradient(model, x, _score(target, output, select)).abs().amax(1)
+    return input_gradient(model, x, output_score(target, output, select)).abs().amax(1)
 
 
 def gradient_times_input(
@@ -99,7 +96,7 @@ def gradient_times_input(
     >>> torch.allclose(gradient_times_input(red, x, 1).sum(), red(x)[0, 1])
     True
     """
-    return (input_gradient(model, x, _score(target, output, select)) * x).sum(1).detach()
+    return (input_gradient(model, x, output_score(target, output, select)) * x).sum(1).detach()
 
 
 def guided_backprop(model: nn.Module, x: Tensor, target: int | Tensor, *, select: ScoreFn | None = None) -> Tensor:
@@ -189,7 +186,7 @@ def smoothgrad(
     torch.Size([2, 64, 64])
     """
     check_images(x)
-    _check_counts(n=n, batch_size=batch_size)
+    check_counts(n=n, batch_size=batch_size)
     if not sigma >= 0:
         raise ConvlabError(f"El ruido «sigma» debe ser una desviación no negativa y llegó {sigma}.")
 
@@ -252,7 +249,7 @@ def integrated_gradients(
     (torch.Size([1, 64, 64]), True)
     """
     check_images(x)
-    _check_counts(steps=steps, batch_size=batch_size)
+    check_counts(steps=steps, batch_size=batch_size)
     base = _baseline(baseline, x)
     difference = x.detach() - base
 
@@ -303,29 +300,9 @@ def completeness_gap(
     check_images(x)
     if attribution.shape != (len(x), *x.shape[2:]):
         raise ConvlabError(f"Se esperaba un mapa {(len(x), *x.shape[2:])} y llegó {tuple(attribution.shape)}.")
-    score = _score(target, output, select)
-    with torch.no_grad(), evaluating(model):
-        change = score(model(x.clone())) - score(model(_baseline(baseline, x).clone()))
+    score = output_score(target, output, select)
+    change = score(observe(model, x)) - score(observe(model, _baseline(baseline, x)))
     return attribution.sum((1, 2)) - change
-
-
-def _score(target: int | Tensor, output: Output, select: ScoreFn | None) -> ScoreFn:
-    if output not in get_args(Output):
-        raise unknown_name("la salida", output, get_args(Output))
-    if output == "logit":
-        return target_score(target, select)
-
-    def probabilities(result: Any) -> Any:
-        logits = result if select is None else select(result)
-        return logits.softmax(1) if isinstance(logits, Tensor) and logits.ndim == 2 else logits
-
-    return target_score(target, probabilities)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConvlabError(f"`{name}` debe ser un entero desde 1 y llegó {value!r}.")
 
 
 def _weighted_gradients(
@@ -341,7 +318,7 @@ def _weighted_gradients(
     total = torch.zeros(x.shape, device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
     classes = per_image(target, len(x))
     while chosen := list(islice(points, max(1, batch_size // len(x)))):
-        score = _score(classes.repeat(len(chosen)), output, select)
+        score = output_score(classes.repeat(len(chosen)), output, select)
         gradient = input_gradient(model, torch.cat([point for point, _ in chosen]), score)
         for (_, weight), part in zip(chosen, gradient.split(len(x)), strict=True):
             total += weight * part

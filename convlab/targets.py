@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import index
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from convlab.errors import ConvlabError
+from convlab.errors import ConvlabError, unknown_name
 
 ScoreFn = Callable[[Any], Tensor]
+
+Output = Literal["logit", "probability"]
+"""Qué se explica: el logit de la clase o su probabilidad, tras *softmax*."""
 
 
 def target_score(target: int | Tensor, select: ScoreFn | None = None) -> ScoreFn:
@@ -50,6 +53,48 @@ def target_score(target: int | Tensor, select: ScoreFn | None = None) -> ScoreFn
         return logits.gather(1, classes[:, None])[:, 0]
 
     return score
+
+
+def output_score(target: int | Tensor, output: Output = "logit", select: ScoreFn | None = None) -> ScoreFn:
+    """Como `target_score`, con el logit de la clase o con su probabilidad.
+
+    Raises
+    ------
+    ConvlabError
+        Si `output` no es `"logit"` ni `"probability"`, y los de `target_score`.
+
+    Examples
+    --------
+    >>> output_score(1, "probability")(torch.zeros(2, 4))
+    tensor([0.2500, 0.2500])
+    """
+    if output not in get_args(Output):
+        raise unknown_name("la salida", output, get_args(Output))
+    if output == "logit":
+        return target_score(target, select)
+
+    def probabilities(result: Any) -> Any:
+        logits = result if select is None else select(result)
+        return logits.softmax(1) if isinstance(logits, Tensor) and logits.ndim == 2 else logits
+
+    return target_score(target, probabilities)
+
+
+def check_counts(**counts: int) -> None:
+    """Comprueba que cada argumento es un entero desde 1.
+
+    Raises
+    ------
+    ConvlabError
+        Si no lo es; dice cuál y qué llegó.
+
+    Examples
+    --------
+    >>> check_counts(steps=20, batch_size=8)
+    """
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConvlabError(f"`{name}` debe ser un entero desde 1 y llegó {value!r}.")
 
 
 def class_indices(target: int | Tensor, n: int, k: int) -> Tensor:
