@@ -1,0 +1,523 @@
+"""`convlab.occlusion`: valores exactos, oclusión incremental contra la red entera, curvas, RISE, y ningún rastro."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from captum.attr import Occlusion
+from conftest import left_as_found, make_network, randomize
+from torch import nn
+from torch.nn import functional as F
+
+from convlab.data.formas import formas
+from convlab.errors import ConvlabError
+from convlab.metrics import pointing_game
+from convlab.models import load_model
+from convlab.occlusion import (
+    _responses,
+    deletion_curve,
+    faithfulness_auc,
+    incremental,
+    insertion_curve,
+    mask_overlap,
+    occlude,
+    occlusion_map,
+    rise,
+)
+
+X = torch.rand(2, 3, 10, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+TARGET = torch.tensor([3, 1])
+
+
+def linear(bias=True):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 10 * 7, 4, bias=bias)).double()
+
+
+def curved(seed=0):
+    net = nn.Sequential(
+        nn.Conv2d(3, 5, 3),
+        nn.BatchNorm2d(5),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(5 * 8 * 5, 4),
+    )
+    return randomize(net, seed).double()
+
+
+def slow_map(model, x, target, patch, stride, fill, probability=False):
+    """La definición, cuadrado a cuadrado y píxel a píxel."""
+    n, _, height, width = x.shape
+    total, count = torch.zeros(n, height, width, dtype=torch.float64), torch.zeros(height, width)
+
+    def answer(images):
+        logits = model(images)
+        return (logits.softmax(1) if probability else logits)[torch.arange(n), target]
+
+    def starts(side):
+        found, k = [], 0
+        while k + patch <= side:
+            found.append(k)
+            k += stride
+        return found if found[-1] + patch == side else [*found, side - patch]
+
+    with torch.no_grad():
+        clean = answer(x)
+        for top in starts(height):
+            for left in starts(width):
+                changed = x.clone()
+                changed[:, :, top : top + patch, left : left + patch] = fill[
+                    :, :, top : top + patch, left : left + patch
+                ]
+                drop = clean - answer(changed)
+                total[:, top : top + patch, left : left + patch] += drop[:, None, None].double()
+                count[top : top + patch, left : left + patch] += 1
+    assert (count > 0).all()
+    return total / count
+
+
+# --- tapar -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, torch.rand(2, 3, 10, 7), torch.rand(1, 3, 1, 1), "mean", "blur"])
+def test_occlude_changes_the_square_and_nothing_else(value):
+    found = occlude(X, 2, 3, 4, value)
+    inside = torch.zeros(10, 7, dtype=torch.bool)
+    inside[2:6, 3:7] = True
+    assert torch.equal(found[:, :, ~inside], X[:, :, ~inside])
+    if value == "mean":
+        expected = X.mean((2, 3), keepdim=True).expand_as(X)
+    elif value == "blur":
+        # Desviación 0.7 (un décimo de 7) y núcleo de 2·(7 // 4) + 1 = 3, con el borde reflejado: en float64, a mano.
+        bell = torch.exp(-(torch.tensor([-1.0, 0, 1]).double() ** 2) / (2 * 0.7**2))
+        kernel = torch.outer(bell, bell) / bell.sum() ** 2
+        padded = F.pad(X, (1, 1, 1, 1), mode="reflect")
+        expected = F.conv2d(padded, kernel.expand(3, 1, 3, 3), groups=3)
+    else:
+        expected = torch.as_tensor(value).double().expand(X.shape)
+    torch.testing.assert_close(found[:, :, inside], expected[:, :, inside], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", ["mean", torch.zeros(2, 3, 10, 7)])
+def test_occlude_returns_a_new_tensor(value):
+    before = X.clone()
+    occlude(X, 0, 0, 3, value).fill_(5)
+    assert torch.equal(X, before)
+
+
+@pytest.mark.parametrize(("top", "left", "patch"), [(-1, 0, 3), (8, 0, 3), (0, 5, 3), (0, 0, 8), (0, 0, 0)])
+def test_a_square_outside_the_image_is_refused(top, left, patch):
+    with pytest.raises(ConvlabError):
+        occlude(X, top, left, patch)
+
+
+# --- el mapa ---------------------------------------------------------------------------------------------------------
+
+
+def test_on_a_linear_model_the_map_is_the_contribution_of_each_pixel():
+    model = linear()
+    contribution = (model[1].weight[TARGET].view_as(X) * (X - 0.5)).sum(1)
+    torch.testing.assert_close(occlusion_map(model, X, TARGET, 1, 1, 0.5), contribution.detach())
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(3, 2), (4, 4), (2, 1), (7, 3)])
+@pytest.mark.parametrize("output", ["logit", "probability"])
+@pytest.mark.parametrize("shortcut", [True, False])
+def test_agrees_with_the_definition(patch, stride, output, shortcut):
+    model, fill = curved(), torch.rand_like(X)
+    expected = slow_map(model, X, TARGET, patch, stride, fill, output == "probability")
+    found = occlusion_map(model, X, TARGET, patch, stride, fill, output=output, incremental=shortcut)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50, "auto"])
+@pytest.mark.parametrize("shortcut", [True, False])
+def test_batch_size_changes_nothing(batch_size, shortcut):
+    model = curved()
+    expected = slow_map(model, X, TARGET, 3, 2, torch.zeros_like(X))
+    found = occlusion_map(model, X, TARGET, 3, 2, batch_size=batch_size, incremental=shortcut)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_agrees_with_captum_where_squares_do_not_overlap(mini):
+    # Captum promedia igual, pero su rejilla no pega el último cuadrado al borde: con 8 sobre 96×64 no hace falta.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = Occlusion(mini.model).attribute(mini.x, (3, 8, 8), (3, 8, 8), 0, TARGET)[:, 0]
+    found = occlusion_map(mini.model, mini.x, TARGET, 8, 8)
+    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+# --- incremental -----------------------------------------------------------------------------------------------------
+
+
+class Everything(nn.Module):
+    """Lo que el cálculo incremental sabe seguir, con lados y pasos distintos en cada eje."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, (5, 3), stride=(2, 1), padding=(2, 0), padding_mode="zeros")
+        self.bn = nn.BatchNorm2d(8)
+        self.dilated = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=2)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+        self.average = nn.AvgPool2d(2, stride=1, padding=1)
+        self.uneven = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False, ceil_mode=True)
+        self.same = nn.Conv2d(16, 8, 2, padding="same")
+        self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+        self.head = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = (1 - x * 2) / torch.tensor([0.5, 0.7, 0.9]).view(1, 3, 1, 1)
+        x = F.hardtanh(self.bn(self.stem(x)), -2, 2)
+        y = F.relu_(self.dilated(x))
+        y += x
+        y.mul_(0.5)
+        z = self.average(F.pad(self.pool(y), (1, 0, 2, 1), value=0.3))
+        z = torch.cat([z, torch.sigmoid(z) * z], 1)
+        z = F.silu(self.same(z)) + 0.1
+        gate = z.mean((2, 3), keepdim=True).sigmoid()
+        return self.head(self.up(self.uneven(z) * gate).flatten(2).amax(2))
+
+
+NETS = {
+    "everything": Everything,
+    "alexnet": torchvision.models.alexnet,
+    "googlenet": lambda: torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=False),
+    "mobilenet_v3": torchvision.models.mobilenet_v3_small,
+    "convnext": lambda: timm.create_model("convnext_atto", pretrained=False),
+}
+
+
+@pytest.fixture
+def shortcuts(monkeypatch):
+    """Cuenta las veces que se recalcula la red entera con los cuadrados: si el atajo vale, ninguna."""
+    calls = []
+    original = _responses.Responses.whole
+    monkeypatch.setattr(_responses.Responses, "whole", lambda self, *a: calls.append(1) or original(self, *a))
+    return calls
+
+
+def agrees(model, x, target, patch, stride, value):
+    found = occlusion_map(model, x, target, patch, stride, value)
+    expected = occlusion_map(model, x, target, patch, stride, value, incremental=False)
+    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+    assert expected.abs().max() > 0
+
+
+@pytest.mark.parametrize("value", [0.0, "blur"])
+def test_incremental_equals_the_whole_network(network, shortcuts, value):
+    x = network.x[:1]
+    agrees(network.model, x, 3, 16, 16, value)
+    assert len(shortcuts) == 1  # el de la comparación
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_incremental_equals_the_whole_network_elsewhere(name, shortcuts):
+    model = randomize(NETS[name]()) if name != "convnext" else NETS[name]().eval()
+    x = torch.rand(2, 3, 97, 83, generator=torch.Generator().manual_seed(2))
+    agrees(model, x, torch.tensor([1, 2]), 19, 16, 0.3)
+    assert len(shortcuts) == 1
+
+
+def test_incremental_works_only_where_it_must():
+    """Con una convolución 3×3, un cuadrado de 4 en una imagen grande cambia 6×6 salidas: eso se calcula, y nada más."""
+    seen = []
+
+    class Spy(nn.Conv2d):
+        def forward(self, x):
+            y = super().forward(x)
+            seen.append(tuple(y.patch.shape) if isinstance(y, incremental._Regions) else tuple(y.shape))
+            return y
+
+    model = nn.Sequential(Spy(3, 4, 3, padding=1), Spy(4, 4, 3, stride=2, padding=1)).eval()
+    with torch.no_grad():
+        output, size = incremental.forward_windows(
+            model, torch.rand(1, 3, 64, 64), torch.zeros(1, 3, 64, 64), [20, 0], [30, 60], (4, 4)
+        )
+    assert seen == [(2, 4, 6, 6), (2, 4, 4, 4)]
+    assert output.shape == (2, 4, 32, 32)
+    assert size == 4 * 32 * 32  # al final, los mapas completos
+
+
+class Sneaky(nn.Module):
+    """Escribe en una vista: por trozos, ese cambio se perdería."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.conv(x)
+        y[:, :2].mul_(-3)
+        y[:, 2:, ::2] = 0
+        return self.fc(y.mean((2, 3)))
+
+
+def test_what_cannot_be_followed_is_recomputed(shortcuts):
+    model = randomize(Sneaky())
+    x = torch.rand(2, 3, 24, 20)
+    found = occlusion_map(model, x, TARGET, 8, 4)
+    assert len(shortcuts) == 1
+    expected = slow_map(model, x, TARGET, 8, 4, torch.zeros_like(x))
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_types(dtype):
+    model = load_model("mini").to(dtype)
+    x = formas(2, seed=3).tensor().to(dtype)
+    found = occlusion_map(model, x, TARGET, 16, 8)
+    assert found.dtype == dtype
+    expected = occlusion_map(load_model("mini"), x.float(), TARGET, 16, 8)
+    assert (found.float() - expected).abs().max() <= (0.05 if dtype == torch.bfloat16 else 1e-4) * expected.abs().max()
+
+
+def test_memory_is_bounded(monkeypatch):
+    """Con poco presupuesto se hacen más pasadas, nunca más grandes."""
+    sizes = []
+    model = load_model("mini")
+    x = formas(1, seed=3).tensor()
+    expected = occlusion_map(model, x, 3, 8, 4)
+    original = _responses.forward_windows
+
+    def spy(model, x, fill, top, left, patch):
+        output, size = original(model, x, fill, top, left, patch)
+        sizes.append((len(top), size))
+        return output, size
+
+    monkeypatch.setattr(_responses, "forward_windows", spy)
+    monkeypatch.setattr(_responses, "_MEMORY", 2**20)
+    torch.testing.assert_close(occlusion_map(model, x, 3, 8, 4), expected, rtol=1e-4, atol=1e-4)
+    assert sum(n for n, _ in sizes) == 15**2
+    assert len(sizes) > 10
+    # Lo que pide un cuadrado varía un poco con dónde cae en las rejillas de paso 2.
+    assert all(16 * n * size <= 1.5 * 2**20 for n, size in sizes[1:])
+
+
+# --- la verdad -------------------------------------------------------------------------------------------------------
+
+
+def test_on_formas_the_object_is_what_matters():
+    scenes = formas(20, seed=11)
+    model, x = load_model("mini"), scenes.tensor()
+    mask = torch.from_numpy(scenes.mask)
+    found = occlusion_map(model, x, torch.from_numpy(scenes.shape), 12, 4, "mean")
+    assert pointing_game(found, mask).float().mean() > 0.7
+    # Tapar con la misma escena sin el objeto no cambia nada donde no hay objeto.
+    empty = formas(20, seed=11, variant="empty").tensor()
+    exact = occlusion_map(model, x, torch.from_numpy(scenes.shape), 4, 4, empty)
+    untouched = F.max_pool2d((x != empty).any(1).float(), 4, 4) == 0
+    assert untouched.any()
+    assert exact[:, ::4, ::4][untouched].abs().max() < 1e-3 * exact.abs().max()
+
+
+# --- RISE ------------------------------------------------------------------------------------------------------------
+
+
+def test_rise_recovers_the_weights_of_a_linear_model():
+    """Con respuesta lineal, la esperanza del mapa es una constante más la respuesta suavizada por la máscara."""
+    weight = torch.zeros(4, 3, 24, 24)
+    weight[1, :, 4:10, 12:18] = 1
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 4, bias=False))
+    model[1].weight.data = weight.flatten(1)
+    x = torch.ones(1, 3, 24, 24)
+    found = rise(model, x, 1, n=4000, cells=4, generator=torch.Generator().manual_seed(0), output="logit")
+    inside = found[0, 5:9, 13:17].mean()
+    outside = found[0, 14:, :8].mean()
+    assert found[0].argmax() in [r * 24 + c for r in range(4, 10) for c in range(12, 18)]
+    # Lejos, la máscara no dice nada: la respuesta esperada es la mitad de 108.
+    assert abs(outside - 54) < 3
+    assert inside > 70
+
+
+def test_rise_agrees_with_its_definition():
+    model, fill = curved(), torch.rand_like(X)
+    from convlab.occlusion.rise import _random_masks
+
+    masks = _random_masks(6, 3, 0.4, X, torch.Generator().manual_seed(5)).double()
+    with torch.no_grad():
+        total = torch.zeros(2, 10, 7, dtype=torch.float64)
+        for mask in masks:
+            logits = model(X * mask + fill * (1 - mask))
+            total += logits.gather(1, TARGET[:, None])[:, :, None] * mask / (6 * 0.4)
+    for batch_size in (2, 4, 100):
+        generator = torch.Generator().manual_seed(5)
+        if batch_size == 100:
+            found = rise(model, X, TARGET, 6, 3, 0.4, generator, value=fill, output="logit", batch_size=batch_size)
+            torch.testing.assert_close(found, total, rtol=1e-9, atol=1e-12)
+        else:  # en tandas, el azar se pide en otro orden
+            found = rise(model, X, TARGET, 6, 3, 0.4, generator, value=fill, output="logit", batch_size=batch_size)
+            assert found.shape == total.shape
+
+
+def test_masks_are_what_the_paper_says():
+    from convlab.occlusion.rise import _random_masks
+
+    masks = _random_masks(400, 7, 0.3, torch.empty(1, 3, 50, 33), torch.Generator().manual_seed(1))
+    assert masks.shape == (400, 50, 33)
+    assert masks.min() >= 0
+    assert masks.max() <= 1
+    assert abs(masks.mean() - 0.3) < 0.01
+    assert (masks.mean(0) - 0.3).abs().max() < 0.12  # la misma probabilidad en todas partes, también en el borde
+
+
+@pytest.mark.parametrize("keep", [0, 1, -0.5, float("nan")])
+def test_rise_refuses_impossible_masks(keep):
+    with pytest.raises(ConvlabError, match="keep"):
+        rise(linear(), X, 1, keep=keep)
+
+
+# --- curvas ----------------------------------------------------------------------------------------------------------
+
+
+def test_deletion_on_a_linear_model_is_a_cumulative_sum():
+    model = linear()
+    weight = model[1].weight[TARGET].view_as(X).detach()
+    contribution = (weight * X).sum(1)
+    with torch.no_grad():
+        clean = model(X).gather(1, TARGET[:, None])
+    curve = deletion_curve(model, X, TARGET, contribution, steps=70, per_image=True, output="logit")
+    ordered = contribution.flatten(1).sort(descending=True).values.cumsum(1)
+    torch.testing.assert_close(curve, torch.cat([clean, clean - ordered], 1))
+    backwards = insertion_curve(model, X, TARGET, -contribution, steps=70, value=0, per_image=True, output="logit")
+    torch.testing.assert_close(backwards, curve.flip(1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, "auto"])
+def test_curves_start_and_end_where_they_must(batch_size):
+    model, saliency = curved(), torch.rand(2, 10, 7)
+    with torch.no_grad():
+        clean, blank = (model(v).softmax(1)[[0, 1], TARGET] for v in (X, torch.full_like(X, 0.2)))
+    deletion = deletion_curve(model, X, TARGET, saliency, 6, 0.2, batch_size=batch_size)
+    insertion = insertion_curve(model, X, TARGET, saliency, 6, 0.2, batch_size=batch_size)
+    assert deletion.shape == insertion.shape == (7,)
+    torch.testing.assert_close(deletion[[0, -1]], torch.stack([clean.mean(), blank.mean()]))
+    torch.testing.assert_close(insertion[[0, -1]], torch.stack([blank.mean(), clean.mean()]))
+
+
+def test_ties_are_removed_by_rows():
+    counts = nn.Sequential(nn.Flatten(), nn.Linear(12, 1, bias=False))
+    counts[1].weight.data = 2.0 ** torch.arange(12)[None]
+    x = torch.ones(1, 1, 3, 4)
+    curve = deletion_curve(counts, x, 0, torch.zeros(1, 3, 4), steps=4, output="logit")
+    assert curve.tolist() == [4095, 4095 - 7, 4095 - 63, 4095 - 511, 0]
+
+
+def test_area():
+    curves = torch.rand(3, 11, dtype=torch.float64)
+    expected = [np.trapezoid(c, np.linspace(0, 1, 11)) for c in curves.numpy()]
+    torch.testing.assert_close(faithfulness_auc(curves), torch.tensor(expected))
+    for bad in (torch.tensor(1.0), torch.rand(4, 1)):
+        with pytest.raises(ConvlabError):
+            faithfulness_auc(bad)
+
+
+def test_a_faithful_map_beats_chance():
+    scenes = formas(20, seed=12)
+    model, x, target = load_model("mini"), scenes.tensor(), torch.from_numpy(scenes.shape)
+    found = occlusion_map(model, x, target, 8, 4, "mean")
+    noise = torch.rand(found.shape, generator=torch.Generator().manual_seed(0))
+    area = {
+        name: faithfulness_auc(deletion_curve(model, x, target, m, 16, "blur"))
+        for name, m in (("map", found), ("noise", noise), ("reversed", -found))
+    }
+    assert area["map"] < area["noise"] - 0.05
+    assert area["map"] < area["reversed"] - 0.05
+
+
+# --- errores y rastros -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: occlusion_map(m, X, TARGET, 11, 1), "no cabe"),
+        (lambda m: occlusion_map(m, X, TARGET, 3, 4), "sin tapar"),
+        (lambda m: occlusion_map(m, X, TARGET, 3, 0), "stride"),
+        (lambda m: occlusion_map(m, X, TARGET, 3, 2, "media"), "mean"),
+        (lambda m: occlusion_map(m, X, TARGET, 3, 2, torch.zeros(5)), "extender"),
+        (lambda m: occlusion_map(m, X, TARGET, 3, 2, batch_size=0), "batch_size"),
+        (lambda m: occlusion_map(m, X, TARGET, 3, 2, output="logits"), "logit"),
+        (lambda m: occlusion_map(m, X, 9, 3, 2), "clase 9"),
+        (lambda m: occlusion_map(m, X[0], 1, 3, 2), "x\\[None\\]"),
+        (lambda m: deletion_curve(m, X, TARGET, torch.rand(2, 7, 10)), "mapas"),
+        (lambda m: deletion_curve(m, X, TARGET, torch.full((2, 10, 7), torch.nan)), "NaN"),
+        (lambda m: deletion_curve(m, X, TARGET, torch.rand(2, 10, 7), 0), "steps"),
+        (lambda m: mask_overlap(torch.rand(1, 4, 4), torch.ones(1, 4, 4) > 0, 1.5), "cuantil"),
+    ],
+)
+def test_bad_arguments_are_explained(call, words):
+    model = curved()
+    with left_as_found(model, X), pytest.raises(ConvlabError, match=words):
+        call(model)
+
+
+def test_an_exception_inside_the_model_reaches_the_caller():
+    model = curved()
+    calls = []
+
+    def fail(*_):
+        calls.append(1)
+        if len(calls) > 2:
+            raise RuntimeError("dentro")
+
+    handle = model[2].register_forward_hook(fail)
+    model.train()
+    with left_as_found(model, X), pytest.raises(RuntimeError, match="dentro"):
+        occlusion_map(model, X, TARGET, 3, 2)
+    handle.remove()
+
+
+def test_mask_overlap():
+    mask = torch.zeros(2, 4, 4, dtype=torch.bool)
+    mask[0, :2] = mask[1, 0] = True
+    saliency = torch.arange(16.0).flip(0).view(1, 4, 4).expand(2, 4, 4)
+    assert mask_overlap(saliency, mask, 0.7).tolist() == pytest.approx([1, 0.8])  # los 5 mayores: la primera fila y uno más
+    assert mask_overlap(torch.ones(2, 4, 4), mask, 0.9).tolist() == [0.5, 0.25]
+    assert mask_overlap(saliency, mask, 0).tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("surroundings", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_leaves_no_trace(surroundings, mini):
+    model = load_model("mini").train()
+    with surroundings():
+        x = mini.x.clone().transpose(2, 3).contiguous().transpose(2, 3)
+        with left_as_found(model, x), torch.random.fork_rng():
+            torch.manual_seed(3)
+            before = torch.random.get_rng_state()
+            found = occlusion_map(model, x, 3, 16, 16)
+            deletion_curve(model, x, 3, found, 3)
+            rise(model, x, 3, n=4, generator=torch.Generator().manual_seed(0))
+            assert torch.equal(torch.random.get_rng_state(), before)
+    assert not found.requires_grad
+
+
+def test_works_with_a_selector():
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = curved()
+
+        def forward(self, x):
+            return {"logits": self.net(x), "extra": x.sum()}
+
+    found = occlusion_map(Wrapped(), X, TARGET, 3, 2, select=lambda out: out["logits"])
+    torch.testing.assert_close(found, occlusion_map(curved(), X, TARGET, 3, 2))
+
+
+def test_networks_with_inference_weights():
+    with torch.inference_mode():
+        model = make_network("mini").model
+        import copy
+
+        model = copy.deepcopy(model)
+    x = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(
+        occlusion_map(model, x, 3, 16, 16), occlusion_map(make_network("mini").model, x, 3, 16, 16)
+    )
