@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 
@@ -14,12 +15,15 @@ from torch.nn import functional as F
 from convlab.adversarial import (
     accuracy_curve,
     attack_success_rate,
+    bim,
     fgsm,
     minimal_epsilon,
     pgd,
+    pgd_l2,
     project_linf,
     random_signs,
     targeted_pgd,
+    transfer_matrix,
 )
 from convlab.data.formas import formas
 from convlab.errors import ConvlabError
@@ -49,6 +53,7 @@ ATTACKS = {
     "fgsm": lambda m, x, y: fgsm(m, x, y, 8 / 255),
     "pgd": lambda m, x, y: pgd(m, x, y, 8 / 255, 4 / 255, 3, generator=seeded()),
     "targeted_pgd": lambda m, x, y: targeted_pgd(m, x, (y + 1) % 10, 8 / 255, 4 / 255, 3, generator=seeded()),
+    "bim": lambda m, x, y: bim(m, x, y, 8 / 255, 4 / 255, 3),
     "random_signs": lambda m, x, y: random_signs(x, 8 / 255, seeded()),
 }
 
@@ -83,6 +88,15 @@ def test_minimal_epsilon_of_the_already_wrong_and_of_the_unbreakable():
     y[1] = 1 - y[1]
     found = minimal_epsilon(model, X, y, fgsm, 0, 1e-6, 1e-7)
     assert found.tolist() == [math.inf, 0, math.inf]
+
+
+def test_minimal_epsilon_ends_even_if_the_tolerance_does_not_fit_in_a_float():
+    model = linear()
+    y = model(X).argmax(1)
+    exact = minimal_epsilon(model, X, y, fgsm, 0, 0.5, 1e-30)
+    near = minimal_epsilon(model, X, y, fgsm, 0, 0.5, 1e-4)
+    assert (exact <= near).all()
+    assert (near - exact <= 1e-4).all()
 
 
 def test_minimal_epsilon_does_not_search_one_image_at_a_time():
@@ -146,26 +160,136 @@ def test_success_counts_only_what_was_right():
 
 
 def test_targeted_reaches_the_class_that_is_asked():
-    model, scenes = load_model("mini"), formas(20, 4)
+    model, scenes = load_model("mini"), formas(10, 4)
     x = scenes.tensor()
     wanted = (torch.from_numpy(scenes.shape) + 3) % 10
-    found = targeted_pgd(model, x, wanted, 16 / 255, 4 / 255, 20, generator=seeded())
+    found = targeted_pgd(model, x, wanted, 16 / 255, 4 / 255, 10, generator=seeded())
     with torch.no_grad():
         assert (model(found).argmax(1) == wanted).double().mean() > 0.8
     one = targeted_pgd(model, x, 7, 8 / 255, 4 / 255, 2, generator=seeded())
-    many = targeted_pgd(model, x, torch.full((20,), 7), 8 / 255, 4 / 255, 2, generator=seeded())
+    many = targeted_pgd(model, x, torch.full((10,), 7), 8 / 255, 4 / 255, 2, generator=seeded())
     assert torch.equal(one, many)
 
 
 def test_the_curve_falls_for_the_attack_and_not_for_the_noise():
-    model, scenes = load_model("mini"), formas(100, 6)
+    model, scenes = load_model("mini"), formas(40, 6)
     x, y = scenes.tensor(), torch.from_numpy(scenes.shape)
     epsilons = [0, 4 / 255, 12 / 255]
-    attacked = accuracy_curve(model, x, y, partial(pgd, alpha=2 / 255, steps=8, generator=seeded()), epsilons)
+    attacked = accuracy_curve(model, x, y, partial(pgd, alpha=2 / 255, steps=5, generator=seeded()), epsilons)
     noisy = accuracy_curve(model, x, y, lambda m, x, y, eps: random_signs(x, eps, seeded()), epsilons)
     assert attacked[0] == noisy[0] > 0.95
     assert attacked[0] > attacked[1] + 0.3 > attacked[2]
     assert noisy[2] > 0.9
+
+
+def test_linf_attacks_agree_with_torchattacks(mini):
+    torchattacks = pytest.importorskip("torchattacks")
+    model, x, y = copy.deepcopy(mini.model).double(), mini.x.double(), torch.tensor([3, 8])
+    eps, alpha, steps = 8 / 255, 3 / 255, 5
+    pairs = [
+        (fgsm(model, x, y, eps), torchattacks.FGSM(model, eps)),
+        (bim(model, x, y, eps, alpha, steps), torchattacks.BIM(model, eps, alpha, steps)),
+        (pgd(model, x, y, eps, alpha, steps, False), torchattacks.PGD(model, eps, alpha, steps, random_start=False)),
+    ]
+    for found, peer in pairs:
+        torch.testing.assert_close(found, peer(x, y), rtol=0, atol=1e-6)
+    torch.testing.assert_close(pairs[1][0], pairs[2][0], rtol=0, atol=0)
+
+
+class Counter(nn.Module):
+    """Cuenta las pasadas hacia delante y hacia atrás, y las imágenes de cada una."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.forwards, self.backwards = net, [], []
+
+    def forward(self, x):
+        self.forwards.append(len(x))
+        if x.requires_grad:
+            x = x.clone()
+            x.register_hook(lambda g: self.backwards.append(len(g)))
+        return self.net(x)
+
+
+def test_an_attack_costs_one_forward_and_one_backward_per_step():
+    model, x, y = Counter(randomize(Mini())), formas(3).tensor(), torch.arange(3)
+    for attack, steps in (
+        (lambda: fgsm(model, x, y, 0.1), 1),
+        (lambda: pgd(model, x, y, 0.1, 0.02, 4), 4),
+        (lambda: targeted_pgd(model, x, 5, 0.1, 0.02, 4), 4),
+        (lambda: pgd_l2(model, x, y, 1.0, 0.3, 4), 4),
+    ):
+        model.forwards.clear(), model.backwards.clear()
+        attack()
+        assert model.forwards == model.backwards == [3] * steps
+
+
+def test_the_curve_does_not_attack_with_nothing():
+    def attack(model, x, y, eps):
+        sizes.append(eps)
+        return fgsm(model, x, y, eps)
+
+    model, sizes = Counter(linear()), []
+    y = model(X).argmax(1)
+    model.forwards.clear()
+    curve = accuracy_curve(model, X, y, attack, [0, 0.9, 0.0])
+    assert sizes == [0.9]
+    assert curve.tolist() == [1, 0, 1]
+    assert len(model.forwards) == 3 + 1
+
+
+def test_minimal_epsilon_searches_in_the_units_of_the_attack():
+    """En L2 puede pasar de 1. El margen 1,2 · ‖w‖₂ se anula a distancia 1,2, moviendo cada valor 0,35."""
+    model = linear()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.stack([torch.tensor([1.0, -1]).repeat(6), torch.zeros(12)]))
+        model[1].bias.copy_(torch.tensor([1.2 * math.sqrt(12), 0]))
+    attack = partial(pgd_l2, alpha=3.0, steps=1, random_start=False)
+    found = minimal_epsilon(model, torch.full_like(X, 0.5), torch.tensor([0, 0, 1]), attack, 0, 3, 1e-3)
+    assert ((found[:2] >= 1.2) & (found[:2] <= 1.2 + 1.001e-3)).all()
+    assert found[2] == 0
+
+
+# --- transferencia ---------------------------------------------------------------------------------------------------
+
+
+class Answers(nn.Module):
+    """Responde según el canal `channel` de la imagen: clase 1 si pasa de `threshold`."""
+
+    def __init__(self, channel, threshold=0.5):
+        super().__init__()
+        self.channel, self.threshold = channel, threshold
+
+    def forward(self, x):
+        score = 10 * (x[:, self.channel].mean((1, 2)) - self.threshold)
+        return torch.stack([-score, score], 1)
+
+
+def test_transfer_counts_what_both_models_had_right():
+    models = {"rojo": Answers(0), "verde": Answers(1), "rojo exigente": Answers(0, 0.3)}
+    x = torch.tensor([[0.4, 0.9, 0], [0.9, 0.9, 0], [0.2, 0.2, 0], [0.8, 0.1, 0]]).view(4, 3, 1, 1)
+    y = torch.tensor([0, 1, 0, 1])
+    # rojo acierta 0-3; verde, 1 y 2; rojo exigente, 1-3. FGSM de 0.25 solo mueve el canal que mira la red.
+    calls = []
+
+    def attack(model, x, y):
+        calls.append(len(x))
+        return fgsm(model, x, y, 0.25)
+
+    names, matrix = transfer_matrix(models, x, y, attack)
+    assert names == list(models)
+    assert calls == [4, 2, 3]
+    # Contra rojo: 0.4→0.65 y 0.2→0.45 suben, 0.9→0.65 y 0.8→0.55 bajan. Rojo solo pierde la imagen 0 (de 4);
+    # el exigente, la 2 (0.45 > 0.3, de las tres que aciertan los dos); verde no ve el rojo.
+    expected = torch.tensor([[1 / 4, 0, 1 / 3], [0, 0, 0], [0, 0, 1 / 3]])
+    torch.testing.assert_close(matrix, expected)
+
+
+def test_transfer_without_common_hits_is_nan():
+    models = {"a": Answers(0), "b": Answers(1)}
+    x = torch.tensor([[0.9, 0.1, 0], [0.8, 0.2, 0]]).view(2, 3, 1, 1)
+    _, matrix = transfer_matrix(models, x, torch.tensor([1, 1]), partial(fgsm, eps=0.05))
+    assert matrix.isnan().tolist() == [[False, True], [True, True]]
 
 
 # --- lo que no debe pasar --------------------------------------------------------------------------------------------
@@ -219,6 +343,24 @@ def test_each_image_on_its_own(attack):
         (lambda m: attack_success_rate(m, X, X, Y.float()), "entero"),
         (lambda m: minimal_epsilon(m, X, Y, fgsm, 0.2, 0.1), "low < high"),
         (lambda m: minimal_epsilon(m, X, Y, fgsm, tol=0), "tol"),
+        (lambda m: pgd(m, X, Y, 0.1, 0, 3), "no se mueve"),
+        (lambda m: pgd(m, X, Y, 0.1, 0.1, 0), "`steps` debe ser un entero"),
+        (lambda m: pgd(m, X, Y, 0.1, 0.1, 2.5), "2.5"),
+        (lambda m: bim(m, X, Y, 0.1, 0.1, True), "True"),
+        (lambda m: pgd(m, X, Y, math.nan, 0.1, 1), "`eps`"),
+        (lambda m: fgsm(m, X, Y.float(), 0.1), "entero"),
+        (lambda m: fgsm(m, 255 * X, Y, 0.1), "divídelas entre 255"),
+        (lambda m: pgd(m, X - 0.5, Y, 0.1, 0.1, 1), "Normalized"),
+        (lambda m: random_signs(X.where(X < 0.6, math.nan), 0.1), "nan"),
+        (lambda m: fgsm(nn.Sequential(m, nn.Unflatten(1, (2, 1))), X, Y, 0.1), r"dio un tensor \(3, 2, 1\)"),
+        (lambda m: attack_success_rate(nn.Conv2d(3, 2, 1).double(), X, X, Y), r"logits \(N, K\)"),
+        (lambda m: attack_success_rate(m, X, X[:1], 1), "dos lotes iguales"),
+        (lambda m: attack_success_rate(m, X.float(), X.float(), Y), "El modelo está en"),
+        (lambda m: minimal_epsilon(m, X, Y, fgsm, 0, 8), "8.0/255|8/255|distancia"),
+        (lambda m: minimal_epsilon(m, X, Y, fgsm, 0, 2), "2/255"),
+        (lambda m: accuracy_curve(m, X, Y, fgsm, []), "al menos un tamaño"),
+        (lambda m: transfer_matrix({}, X, Y, fgsm), "al menos una red"),
+        (lambda m: transfer_matrix({"a": m}, X, m(X).argmax(1), lambda m, x, y: x[:1]), "dos lotes iguales"),
         (lambda m: fgsm(m, X.byte(), Y, 0.1), "coma flotante"),
         (lambda m: pgd(m, X.byte(), Y, 0.1, 0.1, 1), "coma flotante"),
         (lambda m: random_signs(X.byte(), 0.1), "coma flotante"),
@@ -228,3 +370,24 @@ def test_each_image_on_its_own(attack):
 def test_bad_arguments_are_explained(call, message):
     with pytest.raises(ConvlabError, match=message):
         call(linear())
+
+
+@pytest.mark.parametrize("attack", [fgsm, partial(pgd, alpha=0.1, steps=2), partial(pgd_l2, alpha=0.1, steps=2)])
+def test_a_gradient_that_is_not_finite_is_an_error(attack):
+    """`sign(NaN)` es 0: sin comprobarlo, la red parecería invulnerable."""
+    model = linear()
+    with torch.no_grad():
+        model[1].weight[0, 5] = math.nan
+    with pytest.raises(ConvlabError, match="NaN o infinitos"):
+        attack(model, X, Y, eps=0.1)
+
+
+def test_half_precision_and_other_layouts():
+    model = randomize(Mini())
+    x, y = torch.rand(2, 3, 40, 64, generator=seeded()), torch.tensor([1, 2])
+    found = pgd(model, x, y, 0.05, 0.02, 2, False)
+    strided = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert ((pgd(model, strided, y, 0.05, 0.02, 2, False) - found).abs() > 1e-5).float().mean() < 1e-3
+    half = pgd(model.bfloat16(), x.bfloat16(), y, 0.05, 0.02, 2, False)
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - x).abs().max() < 0.05 + 2**-8
