@@ -6,7 +6,6 @@ torch tarda segundos en arrancar: se importa dentro de cada orden, cuando los ar
 from __future__ import annotations
 
 import io
-import time
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,15 +19,15 @@ from convlab._typer_es import SpanishCommand, SpanishGroup
 from convlab.errors import ConvlabError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
     from PIL import Image
     from torch import Tensor
 
     from convlab.models import ModelInfo
 
-METHODS = ("grad-cam", "grad-cam++", "guided-grad-cam")
+METHODS = (
+    "grad-cam", "grad-cam++", "guided-grad-cam", "saliency", "gradient-x-input", "smoothgrad", "integrated-gradients",
+    "guided-backprop", "deconvnet", "occlusion", "rise",
+)  # fmt: skip
 EXTENSIONS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 app = typer.Typer(cls=SpanishGroup, add_completion=False, rich_markup_mode="markdown")
@@ -60,7 +59,7 @@ def explain(
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(metavar="CAPA", help="Capa, con su nombre con puntos; si falta, la última convolucional."),
+        typer.Option(metavar="CAPA", help="Para Grad-CAM, la capa, con sus puntos; si falta, la última convolucional."),
     ] = None,
     device: Annotated[str, typer.Option(metavar="NOMBRE", help="Dispositivo: auto, cpu, cuda o mps.")] = "auto",
     output: Annotated[
@@ -141,8 +140,9 @@ def _explain(
 
     from convlab.data.photos import to_tensor
     from convlab.device import resolve_device
+    from convlab.explanation import explain, method_info
     from convlab.gradcam import overlay
-    from convlab.hooks import get_layer, last_conv_layer
+    from convlab.hooks import get_layer
     from convlab.models import list_models, load_model, model_info
 
     where = resolve_device(device)
@@ -150,15 +150,20 @@ def _explain(
     info = model_info(name) if name in list_models() else None
     size = info.input_size if info else int(getattr(model, "input_size", 224))
     x = to_tensor(picture, size, crop=None).to(where)
-    start = time.perf_counter()
     with torch.no_grad():
         probabilities = model(x).float().softmax(1)[0]
     classes, spanish = _class_names(info, len(probabilities))
     index = int(probabilities.argmax()) if target is None else find_class(target, classes, spanish)
-    layer = layer or (info.gradcam_layer if info else last_conv_layer(model, x))
-    get_layer(model, layer)  # una errata se dice antes de calcular nada
-    heat = _heat_map(method)(model, x, index, layer)
-    elapsed = time.perf_counter() - start
+    if layer is None and info and method_info(method).layered:
+        layer = info.gradcam_layer
+    if layer is not None:
+        get_layer(model, layer)  # una errata se dice antes de calcular nada
+    # El azar de SmoothGrad y RISE, siempre el mismo: la orden se puede repetir.
+    chance = "generator" in method_info(method).options()
+    options = {"generator": torch.Generator(where).manual_seed(0)} if chance else {}
+    found = explain(model, x, index, method, layer=layer, **options)
+    # Sin signo, lo que cuenta es lo que pasa del mínimo: en RISE, ningún píxel baja de la respuesta media.
+    heat = found.map if method_info(method).signed else found.map - found.map.amin()
     heat = torch.nn.functional.interpolate(
         heat[:, None].float().cpu(), (picture.height, picture.width), mode="bilinear", align_corners=False
     )[:, 0]
@@ -167,11 +172,12 @@ def _explain(
     report = {
         "Clase": named,
         "Probabilidad": f"{100 * float(probabilities[index]):.1f} %",
-        "Capa": layer,
-        "Tiempo": f"{elapsed:.2f} s",
+        "Técnica": method_info(method).title,
+        **({"Capa": found.layer} if found.layer else {}),
+        "Tiempo": f"{found.seconds:.2f} s",
     }
     if not bool((heat > 0).any()):
-        report["Aviso"] = "el mapa es cero: nada en esta capa apoya la clase."
+        report["Aviso"] = "el mapa no tiene nada positivo: nada de lo que mira apoya la clase."
     return report, _to_image(blended)
 
 
@@ -225,16 +231,6 @@ def _class_names(info: ModelInfo | None, count: int) -> tuple[Sequence[str], Seq
 
         return IMAGENET_CLASSES, [IMAGENET_CLASSES_ES.get(i) for i in range(count)]
     return [f"clase {i}" for i in range(count)], [None] * count
-
-
-def _heat_map(method: str) -> Callable[[torch.nn.Module, Tensor, int, str], Tensor]:
-    from convlab import gradcam
-
-    def guided(model: torch.nn.Module, x: Tensor, target: int, layer: str) -> Tensor:
-        return gradcam.guided_grad_cam(model, x, target, layer).abs().amax(1)  # signo y color no caben en un mapa
-
-    maps = (gradcam.grad_cam, gradcam.grad_cam_plus_plus, guided)
-    return dict(zip(METHODS, maps, strict=True))[method]
 
 
 def _check_output(output: Path, image: Path) -> None:
