@@ -478,7 +478,7 @@ def test_mask_overlap():
     mask = torch.zeros(2, 4, 4, dtype=torch.bool)
     mask[0, :2] = mask[1, 0] = True
     saliency = torch.arange(16.0).flip(0).view(1, 4, 4).expand(2, 4, 4)
-    assert mask_overlap(saliency, mask, 0.7).tolist() == pytest.approx([1, 0.8])  # los 5 mayores: la primera fila y uno más
+    assert mask_overlap(saliency, mask, 0.7).tolist() == pytest.approx([1, 0.8])  # los 5 mayores
     assert mask_overlap(torch.ones(2, 4, 4), mask, 0.9).tolist() == [0.5, 0.25]
     assert mask_overlap(saliency, mask, 0).tolist() == [0.5, 0.25]
 

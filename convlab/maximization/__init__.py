@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from convlab.maximization import objectives
 from convlab._passes import gradient_of, reaching
 from convlab.errors import ConvlabError
 from convlab.hooks import check_images, evaluating
+from convlab.maximization import objectives
 from convlab.maximization.ascent import Adam, transform
 from convlab.maximization.objectives import (
     Objective,
