@@ -1,4 +1,4 @@
-"""La línea de órdenes: `convlab explain`, `convlab models` y `convlab train`.
+"""La línea de órdenes: `convlab explain`, `index`, `search`, `models` y `train`.
 
 torch tarda segundos en arrancar: se importa dentro de cada orden, cuando los argumentos ya se han comprobado.
 """
@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from convlab import __version__
+from convlab._search_cli import index, search
 from convlab._typer_es import SpanishCommand, SpanishGroup
 from convlab.errors import ConvlabError, unknown_name
 
@@ -95,6 +96,10 @@ def explain(
     typer.echo(f"{'Mapa:':<14}{output}")
 
 
+app.command(cls=SpanishCommand)(index)
+app.command(cls=SpanishCommand)(search)
+
+
 @app.command(cls=SpanishCommand)
 def models() -> None:
     """Enumera las redes incluidas."""
@@ -162,8 +167,7 @@ def _explain(
     chance = "generator" in method_info(method).options()
     options = {"generator": torch.Generator(where).manual_seed(0)} if chance else {}
     found = explain(model, x, index, method, layer=layer, **options)
-    # Sin signo, lo que cuenta es lo que pasa del mínimo: en RISE, ningún píxel baja de la respuesta media.
-    heat = found.map if method_info(method).signed else found.map - found.map.amin()
+    heat = found.map - found.map.amin() if method_info(method).offset else found.map
     heat = torch.nn.functional.interpolate(
         heat[:, None].float().cpu(), (picture.height, picture.width), mode="bilinear", align_corners=False
     )[:, 0]

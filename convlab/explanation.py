@@ -47,6 +47,8 @@ class Method:
         Si mira una capa.
     signed
         Si el mapa lleva signo: lo negativo resta.
+    offset
+        Si el mapa no parte de cero, sino de una respuesta media: al pintarlo se le resta su mínimo.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Method:
     function: Callable[..., Tensor]
     layered: bool = False
     signed: bool = False
+    offset: bool = False
 
     def options(self) -> list[str]:
         """Opciones que admite, además de la capa."""
@@ -130,7 +133,7 @@ _METHODS = {
         Method("guided-backprop", "Retropropagación guiada", _strength(guided_backprop)),
         Method("deconvnet", "DeconvNet", _strength(input_signal, rule="deconvnet")),
         Method("occlusion", "Oclusión", _occlusion, signed=True),
-        Method("rise", "RISE", rise),
+        Method("rise", "RISE", rise, offset=True),
     )
 }
 

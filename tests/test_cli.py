@@ -122,11 +122,14 @@ def test_methods_and_layers_change_the_map(chelsea: Path, tmp_path: Path) -> Non
         "capa": ["--layer", "net.blocks.3"],
         "mas": ["--method", "grad-cam++"],
         "guiada": ["--method", "guided-grad-cam"],
+        "oclusion": ["--method", "occlusion"],
     }
     images = {}
     for name, extra in options.items():
         text = succeed("explain", chelsea, *extra, "-o", tmp_path / f"{name}.png")
-        assert ("net.blocks.3" if name == "capa" else "net.bn2") in text
+        layers = {"capa": "net.blocks.3", "oclusion": None}
+        layer = layers.get(name, "net.bn2")
+        assert f"Capa:         {layer}\n" in text if layer else "Capa:" not in text
         images[name] = array(tmp_path / f"{name}.png")
     names = list(images)
     for i, a in enumerate(names):
@@ -188,7 +191,7 @@ def test_empty_map_is_said(tmp_path: Path, chelsea: Path) -> None:
     text = succeed(
         "explain", chelsea, "--model", "mini", "--weights", tmp_path / "w.safetensors", "-o", tmp_path / "m.png"
     )
-    assert "el mapa es cero" in text
+    assert "el mapa no tiene nada positivo" in text
 
 
 def test_bad_input_is_one_spanish_line_and_leaves_nothing(chelsea: Path, mini_weights: Path, tmp_path: Path) -> None:
