@@ -17,6 +17,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from convlab.device import resolve_device
+from convlab.errors import ConvlabError
 from convlab.models.mini import Mini
 
 BUILDERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
@@ -26,6 +28,21 @@ BUILDERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "densenet121": (torchvision.models.densenet121, "features"),
     "efficientnet_lite0": (lambda: timm.create_model("tf_efficientnet_lite0", pretrained=False), "bn2"),
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="dónde se ejecuta test_hygiene.py: cpu, cuda o mps")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global DEVICE
+    try:
+        DEVICE = resolve_device(config.getoption("--device"))
+    except ConvlabError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+DEVICE = torch.device("cpu")
 
 
 @dataclass(frozen=True)

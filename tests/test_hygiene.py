@@ -15,6 +15,7 @@ from collections import OrderedDict
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+import conftest
 import numpy as np
 import pytest
 import torch
@@ -45,7 +46,8 @@ from convlab.targets import target_score
 
 K = 10
 CLASSES = [f"clase {k}" for k in range(K)]
-X = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(0))
+DEVICE = conftest.DEVICE
+X = torch.rand(2, 3, 24, 20, generator=torch.Generator().manual_seed(0)).to(DEVICE)
 
 
 class Faulty(torch.autograd.Function):
@@ -91,14 +93,14 @@ def make(fault=None, pair=False):
     )
     net = randomize(net)
     net.fault, net.pair = fault, pair
-    return net
+    return net.to(DEVICE)
 
 
 Y = make()(X).argmax(1)  # acierta las dos: así los ataques tienen qué atacar
 
 
 def dice():
-    return torch.Generator().manual_seed(7)
+    return torch.Generator(DEVICE).manual_seed(7)
 
 
 SCENES = formas(4, seed=5)
@@ -370,8 +372,24 @@ def test_with_an_input_that_asks_for_gradients_and_is_not_contiguous(name):
     assert not any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves(found))
 
 
-# Con el mismo generador, torch saca otro ruido en float64.
-@pytest.mark.parametrize("name", sorted(set(CALLS) - {"pgd", "targeted_pgd", "randomize_layers"}))
+# Con la misma semilla, torch saca otro azar en float64 y en otro dispositivo.
+NOISY = {"pgd", "targeted_pgd", "randomize_layers"}
+
+if DEVICE.type != "cpu":
+
+    @pytest.mark.parametrize("name", sorted(set(CALLS) - NOISY - {"train_patch", "patch_success", "rise"}))
+    def test_agrees_with_the_cpu(name):
+        model = make()
+        expected = leaves(run(name, copy.deepcopy(model).cpu(), X.cpu(), Y.cpu()))
+        found = [leaf.cpu() if isinstance(leaf, Tensor) else leaf for leaf in leaves(run(name, model))]
+        for a, b in zip(found, expected, strict=True):
+            if name in ("fgsm", "bim"):  # donde el gradiente es casi cero, su signo es de cada máquina
+                assert ((a - b).abs() > 1e-4).float().mean() < 0.01
+            else:
+                assert_same(a, b, 1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - NOISY))
 def test_float64_agrees_with_float32(name):
     if name == "accuracy":  # genera ella las escenas, en float32
         with pytest.raises(ConvlabError, match="float64"):
@@ -394,8 +412,8 @@ def test_bfloat16_works_and_is_finite(name):
 def test_each_image_of_a_batch_is_on_its_own(name):
     """Cinco imágenes con clases distintas, juntas y de una en una."""
     model = make()
-    x = torch.rand(5, 3, 24, 20, generator=torch.Generator().manual_seed(9))
-    y = torch.tensor([3, 8, 0, 9, 5])
+    x = torch.rand(5, 3, 24, 20, generator=torch.Generator().manual_seed(9)).to(DEVICE)
+    y = torch.tensor([3, 8, 0, 9, 5], device=DEVICE)
     together = run(name, model, x, y)
     alone = [run(name, model, x[k : k + 1], y[k : k + 1]) for k in range(5)]
     if isinstance(together, Tensor) and len(together) == 5 and name not in ("pgd", "targeted_pgd"):  # su ruido es otro
