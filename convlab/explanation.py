@@ -233,10 +233,10 @@ def explain(
 def compare(
     model: nn.Module, x: Tensor, methods: Sequence[str] | None = None, *, target: int | Tensor | None = None
 ) -> Figure:
-    """Dibuja las explicaciones de varias técnicas, una columna por técnica y una fila por imagen.
+    """Dibuja cada imagen junto a sus explicaciones por varias técnicas; hasta cuatro, en una sola fila.
 
-    Las que tienen signo llevan rojo donde suman y azul donde restan; cada mapa se divide por su propio máximo, así que
-    entre mapas se comparan los lugares, no los valores.
+    Las que tienen signo llevan rojo donde suman y azul donde restan. Cada mapa tiene su propia escala, en la que satura
+    el 1 % más intenso, así que entre mapas se comparan los lugares, no los valores.
 
     Parameters
     ----------

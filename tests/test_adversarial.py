@@ -14,15 +14,19 @@ from torch.nn import functional as F
 
 from convlab.adversarial import (
     accuracy_curve,
+    apply_patch,
     attack_success_rate,
     bim,
+    deepfool,
     fgsm,
     minimal_epsilon,
     pgd,
     pgd_l2,
     project_linf,
+    random_l2,
     random_signs,
     targeted_pgd,
+    train_patch,
     transfer_matrix,
 )
 from convlab.data.formas import formas
@@ -67,6 +71,20 @@ def test_on_a_linear_model_the_optimum_is_the_corner():
     torch.testing.assert_close(fgsm(model, X, Y, 0.1), corner)
     torch.testing.assert_close(pgd(model, X, Y, 0.1, 0.03, 10, generator=seeded()), corner)
     torch.testing.assert_close(targeted_pgd(model, X, 1 - Y, 0.1, 0.03, 10, generator=seeded()), corner)
+    halfway = X + 0.06 * towards_the_other_class(model)
+    torch.testing.assert_close(pgd(model, X, Y, 0.1, 0.03, 2, False), halfway)
+    torch.testing.assert_close(targeted_pgd(model, X, 1 - Y, 0.1, 0.03, 2, False), halfway)
+
+
+@pytest.mark.parametrize(("attack", "sign"), [(pgd, 1), (targeted_pgd, -1)])
+def test_starts_at_random_unless_it_is_told_not_to(attack, sign):
+    """Con un paso minúsculo, lo que queda es el punto de salida: uniforme en la bola, y otro con otra semilla."""
+    model = linear()
+    noise = torch.rand(X.shape, generator=seeded(5), dtype=X.dtype)
+    found = attack(model, X, Y, 0.1, 1e-9, 1, generator=seeded(5))
+    torch.testing.assert_close(found, X + 0.1 * (2 * noise - 1), rtol=0, atol=1.1e-9)
+    still = attack(model, X, Y, 0.1, 1e-3, 1, False)
+    torch.testing.assert_close(still, X + sign * 1e-3 * towards_the_other_class(model))
 
 
 def test_minimal_epsilon_of_a_linear_model_is_its_margin_over_the_norm():
@@ -157,6 +175,7 @@ def test_success_counts_only_what_was_right():
     y = torch.tensor([0, 0, 0, 0])
     assert attack_success_rate(model, logits, attacked, y) == pytest.approx(2 / 3)
     assert attack_success_rate(model, logits, attacked, torch.tensor([1, 1, 0, 1])) == 0
+    assert attack_success_rate(model, logits, attacked, torch.tensor([0, 1, 0, 1])) == 1  # una sola que acertar
 
 
 def test_targeted_reaches_the_class_that_is_asked():
@@ -286,10 +305,10 @@ def test_transfer_counts_what_both_models_had_right():
 
 
 def test_transfer_without_common_hits_is_nan():
-    models = {"a": Answers(0), "b": Answers(1)}
+    models = {"nada": Answers(1), "todo": Answers(0), "tampoco": Answers(1)}
     x = torch.tensor([[0.9, 0.1, 0], [0.8, 0.2, 0]]).view(2, 3, 1, 1)
     _, matrix = transfer_matrix(models, x, torch.tensor([1, 1]), partial(fgsm, eps=0.05))
-    assert matrix.isnan().tolist() == [[False, True], [True, True]]
+    assert matrix.isnan().tolist() == [[True, True, True], [True, False, True], [True, True, True]]
 
 
 # --- lo que no debe pasar --------------------------------------------------------------------------------------------
@@ -380,6 +399,29 @@ def test_a_gradient_that_is_not_finite_is_an_error(attack):
         model[1].weight[0, 5] = math.nan
     with pytest.raises(ConvlabError, match="NaN o infinitos"):
         attack(model, X, Y, eps=0.1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: fgsm(m, X, Y, 0.1),
+        lambda m: pgd(m, X, Y, 0.1, 0.1, 2),
+        lambda m: random_signs(X, 0.1),
+        lambda m: pgd_l2(m, X, Y, 0.1, 0.1, 2),
+        lambda m: random_l2(X, 0.1),
+        lambda m: deepfool(m, X, steps=2),
+        lambda m: minimal_epsilon(m, X, Y, fgsm),
+        lambda m: accuracy_curve(m, X, Y, fgsm, [0, 0.1]),
+        lambda m: transfer_matrix({"a": m}, X, Y, partial(fgsm, eps=0.1)),
+        lambda m: apply_patch(X, X[0, :, :1], rotation=10, scale=(0.9, 1.1)),
+        lambda m: train_patch(m, X, Y[1], 1, steps=2, batch=2),
+    ],
+)
+def test_every_tensor_is_made_where_the_images_are(call):
+    """Con otro dispositivo por omisión, un tensor creado sin decir dónde no se podría mezclar con las imágenes."""
+    model = linear()
+    with torch.device("meta"):
+        call(model)
 
 
 def test_half_precision_and_other_layouts():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import left_as_found, randomize
+from PIL import Image
 from torch import nn
+from torch.nn import functional as F
 
 from convlab.adversarial import apply_patch, object_patch, patch_success, train_patch
 from convlab.data.formas import formas
@@ -29,6 +32,8 @@ def test_paste_is_an_exact_copy():
     for k, (row, column) in enumerate(positions.tolist()):
         expected[k, :, row : row + 4, column : column + 5] = PATCH
     assert torch.equal(apply_patch(X, PATCH, positions), expected)
+    one = apply_patch(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 1), torch.tensor([[1, 0]]))
+    assert one.flatten().tolist() == [0, 0, 1, 0]
 
 
 def test_random_positions_reach_every_place_and_never_cut_the_patch():
@@ -75,6 +80,8 @@ def test_rotation_and_scale_keep_the_size_on_average():
     pasted = apply_patch(x, torch.ones(1, 12, 12), torch.tensor([[14, 14]] * 500), rotation=45, generator=seeded())
     assert pasted.sum((1, 2, 3)).mean().item() == pytest.approx(144, rel=0.02)
     assert pasted[:, 0, 19:21, 19:21].min() == 1
+    assert len(pasted.unique(dim=0)) > 20  # cada imagen, su giro
+    apply_patch(x[:1], torch.ones(1, 12, 12), rotation=180)
     rng = torch.get_rng_state()
     big = apply_patch(x, torch.ones(1, 12, 12), torch.tensor([[14, 14]] * 500), scale=(1.5, 1.5))
     assert torch.equal(torch.get_rng_state(), rng)
@@ -99,6 +106,8 @@ def test_object_patch_is_the_tightest_square():
     mask = torch.zeros(10, 12, dtype=torch.bool)
     mask[3:7, 5:11] = True  # 4 × 6: el cuadrado es de 6, de la fila 2 a la 7
     torch.testing.assert_close(object_patch(image, mask, 6), image[:, 2:8, 5:11])
+    mask[6] = False  # 3 × 6: lo que sobra no se reparte por igual, y la fila de más va arriba
+    torch.testing.assert_close(object_patch(image, mask, 6), image[:, 1:7, 5:11])
     mask[:] = False
     mask[8:10, 0:5] = True  # pegado a la esquina: el cuadrado de 5 se mete dentro
     torch.testing.assert_close(object_patch(image, mask, 5), image[:, 5:10, 0:5])
@@ -109,6 +118,17 @@ def test_object_patch_is_the_tightest_square():
     torch.testing.assert_close(object_patch(flat, mask, 7), torch.full((3, 7, 7), 0.25))
 
 
+def test_object_patch_is_resized_as_pillow_does():
+    """Al reducir cuentan todos los píxeles: con unos pocos de cada tramo aparecerían dibujos que no están."""
+    image, mask = torch.rand(1, 12, 12, generator=seeded()), torch.ones(12, 12, dtype=torch.bool)
+    for size in (3, 5, 20):
+        peer = Image.fromarray(image[0].numpy()).resize((size, size), Image.Resampling.BILINEAR)
+        torch.testing.assert_close(object_patch(image, mask, size)[0], torch.tensor(np.asarray(peer)))
+    half = object_patch(image.bfloat16(), mask, 5)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), object_patch(image, mask, 5), rtol=0, atol=2**-8)
+
+
 def test_success_counts_only_what_was_not_already_the_target():
     red = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     x = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.2, 0.1], [0.1, 0.1, 0.9]]).view(3, 3, 1, 1).expand(3, 3, 4, 4)
@@ -116,6 +136,24 @@ def test_success_counts_only_what_was_not_already_the_target():
     # La primera ya era roja. La segunda pasa a (0.325, 0.15, …); la tercera queda (0.325, …, 0.675).
     assert patch_success(red, x, patch, 0) == 0.5
     assert patch_success(red, x[:1], patch, 0) == 0.0
+    assert patch_success(red, x[:2], patch, 0) == 1.0  # una sola que convencer
+
+
+def test_success_pastes_the_patch_where_and_how_it_is_told():
+    model = randomize(nn.Sequential(nn.Flatten(), nn.Linear(297, 3)))
+    x, positions = torch.rand(300, 3, 9, 11, generator=seeded()), torch.tensor([[2, 3]] * 300)
+    turned = {"rotation": 60.0, "scale": (0.5, 2.0)}
+
+    def measured(*places, **options):
+        before, after = (model(z).argmax(1) == 1 for z in (x, apply_patch(x, PATCH, *places, **options)))
+        return ((after & ~before).sum() / (~before).sum()).item()
+
+    for places, options in (((), {}), ((), turned), ((positions,), turned)):
+        expected = measured(*places, **options, generator=seeded())
+        assert patch_success(model, x, PATCH, 1, *places, **options, generator=seeded()) == expected
+    rng = torch.get_rng_state()
+    assert patch_success(model, x, PATCH, 1, positions) == measured(positions)
+    assert torch.equal(torch.get_rng_state(), rng)  # con el sitio dado y sin giro ni escala no se sortea nada
 
 
 def test_training_finds_the_best_patch_of_a_linear_model():
@@ -125,6 +163,29 @@ def test_training_finds_the_best_patch_of_a_linear_model():
     w = (model[1].weight[1] - model[1].weight[0]).detach()
     clear = w.abs() > 0.02
     torch.testing.assert_close(patch.flatten()[clear], (w > 0).float()[clear])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"steps": 6, "lr": 0.1, "batch": 3, "rotation": 40.0, "scale": (0.6, 1.4)}],
+    ids=["default", "given"],
+)
+def test_training_is_the_slow_loop(options):
+    """Con `backward` y Adam tal cual, desde el gris medio; sin opciones, las que dice la documentación."""
+    model = randomize(nn.Sequential(nn.Flatten(), nn.Linear(48, 3))).double()
+    x = torch.rand(7, 3, 4, 4, generator=seeded(), dtype=torch.float64)
+    given = {"steps": 200, "lr": 0.05, "batch": 32, "rotation": 0.0, "scale": (1.0, 1.0)} | options
+    generator, patch = seeded(5), torch.full((3, 2, 2), 0.5, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([patch], lr=given["lr"])
+    for _ in range(given["steps"]):
+        images = x[torch.randint(len(x), (given["batch"],), generator=generator)]
+        pasted = apply_patch(images, patch, rotation=given["rotation"], scale=given["scale"], generator=generator)
+        optimizer.zero_grad()
+        (-F.log_softmax(model(pasted), 1)[:, 1].sum()).backward()
+        optimizer.step()
+        with torch.no_grad():
+            patch.clamp_(0, 1)
+    torch.testing.assert_close(train_patch(model, x, 1, 2, **options, generator=seeded(5)), patch.detach())
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +232,7 @@ def test_training_repeats_and_touches_nothing():
     [
         (lambda m: apply_patch(X, PATCH[0]), "parche"),
         (lambda m: apply_patch(X, PATCH[:2]), "parche"),
+        (lambda m: apply_patch(X, PATCH[:, :0]), "parche"),
         (lambda m: apply_patch(X, torch.rand(3, 10, 3)), "que quepa"),
         (lambda m: apply_patch(X, torch.rand(3, 3, 12)), "que quepa"),
         (lambda m: apply_patch(X, (255 * PATCH).byte()), "uint8"),
@@ -178,15 +240,17 @@ def test_training_repeats_and_touches_nothing():
         (lambda m: apply_patch(X, PATCH, torch.zeros(4, 2)), "entero"),
         (lambda m: apply_patch(X, PATCH, torch.tensor([[6, 0]] * 4)), "de 0 a 5"),
         (lambda m: apply_patch(X, PATCH, torch.tensor([[0, -1]] * 4)), "de 0 a 6"),
-        (lambda m: apply_patch(X, PATCH, rotation=200), "180"),
+        (lambda m: apply_patch(X, PATCH, rotation=180.5), "180"),
         (lambda m: apply_patch(X, PATCH, scale=(0.0, 1.0)), "escala"),
         (lambda m: apply_patch(X, PATCH, scale=(2.0, 1.0)), "escala"),
+        (lambda m: apply_patch(X, PATCH, scale=(1.0, math.inf)), "escala"),
         (lambda m: apply_patch(X.byte(), PATCH), "coma flotante"),
         (lambda m: train_patch(m, X, 1, 0), "`size`"),
         (lambda m: train_patch(m, X, 1, 12), "que quepa"),
         (lambda m: train_patch(m, X, 1, 4, steps=0), "`steps`"),
         (lambda m: train_patch(m, X, 1, 4, batch=0), "`batch`"),
         (lambda m: train_patch(m, X, 1, 4, lr=0.0), "`lr`"),
+        (lambda m: train_patch(m, X, 1, 4, lr=math.inf), "`lr`"),
         (lambda m: train_patch(m, X, 7, 4), "La clase 7 no existe"),
         (lambda m: train_patch(m, 255 * X, 1, 4), "255"),
         (lambda m: patch_success(m, X, PATCH, 7), "La clase 7 no existe"),

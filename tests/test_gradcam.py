@@ -176,6 +176,21 @@ def test_cam_by_hand():
     assert torch.equal(cam(features, weight, 2), torch.zeros(2, 1, 2))
 
 
+@pytest.mark.parametrize(
+    ("features", "weight"),
+    [
+        ((2, 4, 3), (5, 4)),
+        ((2, 4, 3, 3), (4,)),
+        ((2, 4, 3, 3), (5, 4, 1, 1)),
+        ((2, 4, 3, 3), (4, 5)),
+    ],
+)
+def test_cam_errors(features, weight):
+    with pytest.raises(ConvlabError) as caught:
+        cam(torch.rand(features), torch.rand(weight), 0)
+    assert f"llegaron {features} y {weight}." in str(caught.value)
+
+
 def test_channel_weights_is_the_spatial_mean():
     gradients = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
     expected = torch.tensor([[sum(c.flatten().tolist()) / 12 for c in image] for image in gradients])
@@ -314,6 +329,14 @@ def test_overlay_extremes():
     huge = torch.full((1, 4, 5), 3e38)
     assert torch.equal(overlay(image.half(), huge, alpha=1), colorize(torch.ones(1, 4, 5)).half())
     assert overlay(image.double(), torch.rand(1, 4, 5)).dtype == torch.float64
+    # El negro y el blanco exactos, y lo que se pasa por redondeo, son imágenes.
+    edges = torch.tensor([-5e-4, 0, 1, 1 + 5e-4]).expand(1, 3, 2, 4)
+    assert torch.equal(overlay(edges, torch.rand(1, 2, 4), alpha=0), edges)
+
+
+def test_overlay_normalizes_in_float32():
+    image, heat = torch.zeros(1, 3, 20, 30), torch.linspace(0, 0.7, 600).view(1, 20, 30).bfloat16()
+    assert torch.equal(overlay(image, heat, alpha=1), overlay(image, heat.float(), alpha=1))
 
 
 @pytest.mark.parametrize(
@@ -321,6 +344,9 @@ def test_overlay_extremes():
     [
         (torch.rand(1, 3, 4, 5), torch.rand(1, 5, 4), 0.5, "mismo tamaño"),
         (torch.rand(3, 4, 5), torch.rand(4, 5), 0.5, "mismo tamaño"),
+        (torch.rand(1, 1, 4, 5), torch.rand(1, 4, 5), 0.5, "mismo tamaño"),
+        (torch.full((1, 3, 4, 5), -0.01), torch.rand(1, 4, 5), 0.5, "entre 255"),
+        (torch.full((1, 3, 4, 5), 1.01), torch.rand(1, 4, 5), 0.5, "entre 255"),
         (torch.rand(1, 3, 4, 5) * 255, torch.rand(1, 4, 5), 0.5, "entre 255"),
         (torch.zeros(1, 3, 4, 5).byte(), torch.rand(1, 4, 5), 0.5, "entre 255"),
         (torch.rand(1, 3, 4, 5), torch.rand(1, 4, 5), 1.5, "alpha"),

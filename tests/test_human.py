@@ -76,6 +76,7 @@ def test_a_written_file_comes_back_identical(tmp_path):
     ]
     write_trials(trials, tmp_path / "ensayos.csv")
     assert read_trials(tmp_path / "ensayos.csv") == (trials, [])
+    assert b"\r" not in (tmp_path / "ensayos.csv").read_bytes()
     assert read_trials(str(tmp_path / "ensayos.csv")) == (trials, [])
     rows = list(csv.DictReader((tmp_path / "ensayos.csv").open(encoding="utf-8", newline="")))
     assert [row["response"] for row in rows] == [t.response for t in trials]
@@ -152,6 +153,13 @@ def test_a_header_that_does_not_serve(text, message):
         read(text)
 
 
+def test_without_texture_the_categories_are_still_checked():
+    text = "observer,stimulus,condition,category,response\nana,1,limpia,gato,pera\nana,2,limpia,gato,perr0\n"
+    trials, bad = read(text, categories=CATEGORIES)
+    assert trials == [trial("1", response="pera")]
+    assert [line.number for line in bad] == [3]
+
+
 def test_a_path_that_does_not_serve(tmp_path):
     with pytest.raises(ConvlabError, match="No existe el archivo"):
         read_trials(tmp_path / "nada.csv")
@@ -160,7 +168,17 @@ def test_a_path_that_does_not_serve(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [trial(" a"), trial("a\nb"), trial(""), trial("cafe\u0301"), trial(3), trial("\ud800"), trial(response="")]
+    "bad",
+    [
+        trial(" a"),
+        trial("a\nb"),
+        trial("a\rb"),
+        trial(""),
+        trial("cafe\u0301"),
+        trial(3),
+        trial("\ud800"),
+        trial(response=""),
+    ],
 )
 def test_nothing_is_written_that_could_not_be_read_back(bad, tmp_path):
     with pytest.raises(ConvlabError, match="El ensayo 1 no se puede escribir"):
@@ -227,10 +245,13 @@ def test_accuracy_by_condition():
 
 def test_confusion_is_scikit_learn_s():
     rng = np.random.default_rng(0)
-    truth, response = rng.choice(["flor", "círculo", "cuadrado"], 60), rng.choice(["flor", "cuadrado", "zeta"], 60)
+    truth, response = (
+        rng.choice(["flor", "círculo", "cuadrado"], 60),
+        rng.choice(["flor", "cuadrado", "zeta", "época"], 60),
+    )
     found = confusion(answered(zip(truth.tolist(), response.tolist(), strict=True)))
     assert found.truth == ("círculo", "cuadrado", "flor")
-    assert found.responses == ("círculo", "cuadrado", "flor", "zeta")
+    assert found.responses == ("círculo", "cuadrado", "flor", "época", "zeta")
     expected = confusion_matrix(truth, response, labels=found.responses)[:3]
     assert found.counts.tolist() == expected.tolist()
     assert found.counts.sum() == 60
@@ -374,6 +395,15 @@ def test_bootstrap_is_scipy_s_percentile():
     )
 
 
+def test_bootstrap_defaults_are_the_documented_ones():
+    values = torch.rand(9, generator=seeded())
+    explicit = bootstrap_interval(values, mean, 2000, 0.95, seeded())
+    assert bootstrap_interval(values, mean, generator=seeded()) == explicit
+    assert paired_bootstrap(values, 0 * values, lambda a, b: mean(a - b), generator=seeded()) == explicit
+    low, high = bootstrap_interval(values, mean, 1)
+    assert low == high
+
+
 def test_bootstrap_percentiles_are_exact(monkeypatch):
     """Con una estadística que devuelve 0, 1, 2… los percentiles se saben."""
     for cells in (10, 1000):
@@ -470,6 +500,10 @@ def test_coarse_is_the_slow_mean(dtype):
     assert torch.equal(map_to_coarse(p.t().contiguous().t(), table), found)
 
 
+def test_coarse_takes_certainties():
+    assert torch.equal(map_to_coarse(torch.eye(2), {"a": [0], "b": [1]}), torch.eye(2))
+
+
 def test_coarse_mean_and_sum_disagree():
     p = torch.tensor([[0.2, 0.2, 0.2, 0.4]])
     assert map_to_coarse(p, {"muchas": [0, 1, 2], "una": [3]}).argmax() == 1
@@ -480,7 +514,8 @@ def test_coarse_mean_and_sum_disagree():
     [
         (torch.rand(4), {"a": [0]}, r"\(N, K\)"),
         (torch.ones(1, 4, dtype=torch.long), {"a": [0]}, "int64"),
-        (torch.tensor([[2.0, -1]]), {"a": [0]}, "softmax"),
+        (torch.tensor([[0.2, -1]]), {"a": [0]}, "softmax"),
+        (torch.tensor([[1.1, 0]]), {"a": [0]}, "softmax"),
         (torch.tensor([[math.nan, 1]]), {"a": [0]}, "softmax"),
         (torch.rand(1, 4), {"a": [0, 4]}, "de 0 a 3"),
         (torch.rand(1, 4), {"a": [0, -1]}, "de 0 a 3"),
@@ -532,6 +567,7 @@ def test_a_network_answers_its_largest_logit(mini):
         found = network_trials(mini.model, images, labels, textures=labels, batch_size=2, **arguments)
         assert [t.response for t in found] == expected
         assert [t.category for t in found] == [t.texture for t in found] == list(SHAPES[:5])
+        assert {t.condition for t in found} == {"intacta"}
     named = network_trials(mini.model, images, 3, condition="c", stimuli="abcde", **arguments)
     assert named[1] == Trial("red", "b", "c", SHAPES[3], expected[1])
     turned = network_trials(mini.model, images, 3, scores=lambda logits: -logits, **arguments)
@@ -607,6 +643,9 @@ def test_a_synthetic_observer_is_what_it_was_asked_to_be():
     assert shape_bias(synthetic_observer(stimuli(50, texture="pera"), CATEGORIES, 1, shape_bias=0)) == 0
     assert shape_bias(synthetic_observer(stimuli(50, texture="pera"), CATEGORIES, 1)) == 1
 
+    # Sin señales en conflicto no hay textura que seguir.
+    assert {t.response == t.category for t in synthetic_observer(stimuli(50), CATEGORIES, 1, shape_bias=0)} == {True}
+
     # Dos sintéticos no comparten errores.
     other = synthetic_observer(clean, CATEGORIES, 0.7, generator=seeded(1))
     pairs = paired_correct(found[:n], other)
@@ -629,6 +668,13 @@ def test_a_synthetic_observer_refuses(options, message):
     arguments = {"stimuli": stimuli(1), "categories": CATEGORIES, "accuracy": 0.5}
     with pytest.raises(ConvlabError, match=message):
         synthetic_observer(**(arguments | options))
+
+
+def test_never_is_never_for_a_synthetic_observer(monkeypatch):
+    """`torch.rand` puede dar 0: ni así acierta quien no acierta nunca, ni sigue la forma quien no la sigue nunca."""
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(shape))
+    assert synthetic_observer(stimuli(1), CATEGORIES, 0)[0].response != "gato"
+    assert synthetic_observer(stimuli(1, texture="pera"), CATEGORIES, 1, shape_bias=0)[0].response == "pera"
 
 
 # --- las redes del curso, de principio a fin -------------------------------------------------------------------------
@@ -730,3 +776,31 @@ def test_bfloat16_networks_take_distorted_scenes():
         nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 10)).bfloat16(), formas(3), "blur", [1], observer="lineal"
     )
     assert [t.condition for t in trials] == ["1"] * 3
+
+
+def test_distorted_scenes_go_in_batches():
+    sizes = []
+
+    def score(x):
+        sizes.append(len(x))
+        return x.flatten(1)[:, :10]
+
+    model = nn.Identity()
+    model.forward = score
+    distortion_trials(model, formas(3), "blur", [0, 1], observer="cuenta", batch_size=2)
+    assert sizes == [2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda v: bootstrap_interval(v, mean, 10),
+        lambda v: paired_bootstrap(v, v.flip(0), lambda a, b: mean(a - b), 10),
+        lambda v: synthetic_observer(stimuli(3), CATEGORIES, 0.5),
+    ],
+)
+def test_every_tensor_is_made_where_the_data_are(call):
+    """Con otro dispositivo por omisión, un tensor creado sin decir dónde no se podría mezclar con los datos."""
+    values = torch.rand(9, generator=seeded())
+    with torch.device("meta"):
+        call(values)

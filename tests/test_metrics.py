@@ -16,13 +16,14 @@ from convlab.metrics import (
     convex_hull,
     edge_map,
     iou_at_threshold,
+    mask_overlap,
     mass_inside,
     pointing_game,
     random_map,
     rank_correlation,
 )
 
-MEASURES = [pointing_game, mass_inside, lambda a, b: iou_at_threshold(a, b, 0.5)]
+MEASURES = [pointing_game, mass_inside, lambda a, b: iou_at_threshold(a, b, 0.5), mask_overlap]
 
 
 def rand(*shape, seed=0):
@@ -57,13 +58,20 @@ def test_pointing_game_ties_count_the_first_by_rows():
 
 @pytest.mark.parametrize("value", [0.0, 2.0, -1.0])
 def test_pointing_game_gives_nothing_to_a_constant_map(value):
-    assert not pointing_game(torch.full((1, 3, 4), value), torch.ones(1, 3, 4, dtype=torch.bool), 5)[0]
+    maps = torch.full((2, 3, 4), value)
+    maps[1, 0, 0] = value - 1  # el otro mapa del lote sí señala
+    assert pointing_game(maps, torch.ones(2, 3, 4, dtype=torch.bool), 5).tolist() == [False, True]
 
 
 def test_pointing_game_empty_mask_and_negative_maps():
     mask = torch.zeros(2, 1, 2, dtype=torch.bool)
     mask[1, 0, 1] = True
     assert pointing_game(torch.tensor([[[-3.0, -1.0]]]).expand(2, 1, 2), mask, 9).tolist() == [False, True]
+
+
+def test_pointing_game_allows_no_distance_by_default():
+    saliency = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
+    assert pointing_game(saliency, torch.tensor([[[True, False]]]).expand(2, 1, 2)).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("tolerance", [-1, float("nan")])
@@ -85,6 +93,12 @@ def test_mass_inside_by_hand():
 def test_mass_inside_ignores_scale(scale):
     saliency, mask = rand(6, 9, 7), some_masks()
     assert torch.allclose(mass_inside(saliency * scale, mask), mass_inside(saliency, mask))
+
+
+def test_mass_inside_scales_each_image_by_itself():
+    saliency, mask = rand(6, 9, 7), some_masks()
+    scales = torch.tensor([1e30, 1e-30] * 3).view(6, 1, 1)
+    assert torch.allclose(mass_inside(saliency * scales, mask), mass_inside(saliency, mask))
 
 
 def test_mass_inside_of_a_uniform_map_is_the_area():
@@ -114,8 +128,26 @@ def test_iou_limits():
     heat = torch.tensor([1.0, 0.0, -1.0]).view(3, 1, 1).expand(3, 2, 2)
     assert iou_at_threshold(heat, full, 0.5).tolist() == [1, 0, 0]
     assert iou_at_threshold(heat, ~full, 0.5).tolist() == [0, 0, 0]
-    with pytest.raises(ConvlabError, match="fraction"):
-        iou_at_threshold(heat, full, 50)
+    one = torch.tensor([[[True, False]]])  # una unión de un solo píxel
+    assert iou_at_threshold(one.float(), one, 0.5).tolist() == [1]
+    for fraction in (50, 1.01, -0.01, float("nan")):
+        with pytest.raises(ConvlabError, match="fraction"):
+            iou_at_threshold(heat, full, fraction)
+
+
+@pytest.mark.parametrize("quantile", [0, 0.25, 0.8, 1])
+def test_mask_overlap_equals_numpy(quantile):
+    saliency, mask = rand(6, 9, 7) * torch.linspace(-3, 8, 6).view(6, 1, 1), some_masks()
+    expected = []
+    for s, m in zip(saliency.numpy(), mask.numpy(), strict=True):
+        region = s >= np.quantile(s, np.float32(quantile))
+        expected.append((region & m).sum() / region.sum())
+    assert torch.allclose(mask_overlap(saliency, mask, quantile), torch.tensor(expected, dtype=torch.float32))
+
+
+def test_mask_overlap_takes_the_top_tenth_by_default():
+    saliency, mask = rand(6, 10, 7), some_masks(h=10)
+    assert torch.equal(mask_overlap(saliency, mask), mask_overlap(saliency, mask, 0.9))
 
 
 # --- lo común --------------------------------------------------------------------------------------------------------
@@ -218,12 +250,23 @@ def test_rank_correlation_ignores_monotone_changes():
     assert torch.equal(rank_correlation(a, -(a**3)), -torch.ones(2))
 
 
+def test_rank_correlation_never_leaves_its_interval():
+    """En float64 el redondeo del cociente lo sacaría de [-1, 1]."""
+    for size in range(2, 60):
+        a = rand(1, size).double()
+        assert rank_correlation(a, a) <= 1
+        assert rank_correlation(a, -a) >= -1
+
+
 def test_rank_correlation_limits():
     a = rand(2, 3, 4)
     assert rank_correlation(a, torch.zeros(2, 3, 4)).tolist() == [0, 0]
     assert rank_correlation(a.double(), a).dtype == torch.float64
-    with pytest.raises(ConvlabError, match="misma forma"):
-        rank_correlation(a, a[:1])
+    assert rank_correlation(a.flatten(1), a.flatten(1)).tolist() == [1, 1]
+    assert rank_correlation(a[:, :1, :1], a[:, :1, :1]).tolist() == [0, 0]
+    for one, other in ((a, a[:1]), (a[0, 0], a[0, 0]), (a[:0], a[:0]), (a[:, :0], a[:, :0])):
+        with pytest.raises(ConvlabError, match="misma forma"):
+            rank_correlation(one, other)
     with pytest.raises(ConvlabError, match="NaN"):
         rank_correlation(a, a / 0 * 0)
 
@@ -239,6 +282,9 @@ def test_random_map_is_reproducible_and_leaves_the_global_state():
     assert not torch.equal(a, c)
     assert a.shape == (2, 5, 4)
     assert 0 <= a.min() <= a.max() < 1
+    with torch.random.fork_rng():  # sin generador, el global
+        torch.manual_seed(0)
+        assert torch.equal(random_map((2, 5, 4)), a)
 
 
 @pytest.mark.parametrize(("h", "w"), [(7, 5), (64, 48), (1, 1)])

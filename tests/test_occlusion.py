@@ -244,6 +244,65 @@ def test_incremental_works_only_where_it_must():
     assert size == 4 * 32 * 32  # al final, los mapas completos
 
 
+def edited(x):
+    x += 1
+    return F.hardswish(x.mul_(0.5), inplace=True)
+
+
+FOLLOWED = {
+    "convolution": nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 0), groups=2),
+    "max pool": lambda x: F.max_pool2d(x, 3, 2, 1),
+    "average pool": lambda x: F.avg_pool2d(x, (2, 3)),
+    "average pool without padding": lambda x: F.avg_pool2d(x, 3, 2, count_include_pad=False),
+    "batch norm": randomize(nn.BatchNorm2d(4)),
+    "prelu": nn.PReLU(4),
+    "in-place": edited,
+    "copies": lambda x: F.dropout(x.clone().detach().double(), 0.5, training=False),
+    "pad": lambda x: F.pad(x, (1, 2, 3, 0), value=0.3),
+    "concatenation": lambda x: torch.cat([x, x.sigmoid()], -3),
+    "sum": lambda x: x + F.max_pool2d(x, 3, 1, 1),
+    "number": lambda x: 1 - x * torch.tensor(2.0),
+    "value per channel": lambda x: x * torch.arange(4.0).view(4, 1, 1) + torch.ones(1, 4, 1, 1),
+}
+COMPLETED = {
+    "crop": lambda x: F.pad(x, (-1, 0, 0, 0)),
+    "pad of channels": lambda x: F.pad(x, (0, 0, 0, 0, 0, 1)),
+    "concatenation of rows": lambda x: torch.cat([x, x.sigmoid()], 2),
+    "concatenation of images": lambda x: torch.cat([x, x.sigmoid()]),
+    "concatenation with a tensor": lambda x: torch.cat([x, torch.ones(2, 1, 40, 36)], 1),
+    "transposed": nn.ConvTranspose2d(4, 3, 2, stride=2),
+    "ceil mode": lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True),
+    "uneven average": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "value per position": lambda x: x + torch.arange(36.0),
+    "value per image": lambda x: x * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1),
+    "two shapes": lambda x: x * F.max_pool2d(x, (40, 36)),
+    "kernel": lambda x: F.conv2d(torch.ones(1, 4, 50, 50), x),
+    "written elsewhere": lambda x: torch.add(x, 1, out=torch.empty(2, 4, 40, 36)),
+    "mean": lambda x: x.mean((2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", [*FOLLOWED, *COMPLETED])
+def test_what_is_followed_by_pieces_and_what_is_completed(name):
+    operation = {**FOLLOWED, **COMPLETED}[name]
+    followed = []
+
+    class Probe(nn.Module):
+        def forward(self, x):
+            y = operation(x)
+            followed.append(isinstance(y, incremental._Regions))
+            return y
+
+    x, fill = torch.rand(2, 1, 4, 40, 36, generator=torch.Generator().manual_seed(4))
+    occluded = x.repeat(2, 1, 1, 1)
+    for k, (top, left) in enumerate([(3, 30), (20, 0)]):
+        occluded[k, :, top : top + 5, left : left + 6] = fill[0, :, top : top + 5, left : left + 6]
+    with torch.no_grad():
+        found, _ = incremental.forward_windows(Probe(), x, fill, [3, 20], [30, 0], (5, 6))
+        torch.testing.assert_close(found, operation(occluded))
+    assert followed == [name in FOLLOWED]
+
+
 class Sneaky(nn.Module):
     """Escribe en una vista: por trozos, ese cambio se perdería."""
 

@@ -97,6 +97,13 @@ def test_completeness_gap_is_what_its_name_says():
     torch.testing.assert_close(completeness_gap(model, X, TARGET, heat, 0.25), heat.sum((1, 2)) - change)
 
 
+def test_the_default_baseline_is_black():
+    model, black = curved(), torch.zeros_like(X)
+    heat = integrated_gradients(model, X, TARGET)
+    assert torch.equal(heat, integrated_gradients(model, X, TARGET, black, 32, output="logit"))
+    assert torch.equal(completeness_gap(model, X, TARGET, heat), completeness_gap(model, X, TARGET, heat, black))
+
+
 def test_the_baseline_gets_nothing():
     assert integrated_gradients(curved(), X, TARGET, X).abs().max() == 0
 
@@ -118,11 +125,17 @@ def test_smoothgrad_is_the_slow_loop():
     for batch_size in (1, 2, 3, 4, 100):
         generator = torch.Generator().manual_seed(7)
         found = smoothgrad(model, X, TARGET, n, sigma, generator, batch_size=batch_size)
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)  # también se acumula en float64
 
 
 def test_without_noise_smoothgrad_is_saliency():
     torch.testing.assert_close(smoothgrad(curved(), X, 2, n=3, sigma=0), saliency_map(curved(), X, 2))
+
+
+def test_smoothgrad_by_default_takes_32_copies_with_noise_of_0_15():
+    default = smoothgrad(curved(), X, 2, generator=torch.Generator().manual_seed(4))
+    explicit = smoothgrad(curved(), X, 2, 32, 0.15, torch.Generator().manual_seed(4), output="logit")
+    assert torch.equal(default, explicit)
 
 
 def test_smoothgrad_uses_its_generator_and_not_the_global_one():
@@ -243,6 +256,8 @@ def test_tuple_outputs_need_a_selector(method):
     if options:
         options["generator"].manual_seed(0)
     torch.testing.assert_close(found, method(pair.mini, x, 1, **options))
+    gap = completeness_gap(pair, x, 1, x[:, 0], select=lambda out: out[0])
+    torch.testing.assert_close(gap, completeness_gap(pair.mini, x, 1, x[:, 0]))
 
 
 @pytest.mark.parametrize(
@@ -257,6 +272,7 @@ def test_tuple_outputs_need_a_selector(method):
         (lambda m: saliency_map(m, X, 1, output="probabilty"), "probability"),
         (lambda m: smoothgrad(m, X, 1, n=0), "`n` debe ser un entero desde 1 y llegó 0"),
         (lambda m: smoothgrad(m, X, 1, sigma=-1), "sigma"),
+        (lambda m: smoothgrad(m, X, 1, batch_size=0), "`batch_size`"),
         (lambda m: integrated_gradients(m, X, 1, steps=2.5), "`steps`"),
         (lambda m: integrated_gradients(m, X, 1, batch_size=0), "`batch_size`"),
         (lambda m: integrated_gradients(m, X, 1, torch.zeros(2, 2)), r"línea base \(2, 2\)"),
@@ -278,6 +294,13 @@ def test_costs_one_pass_each_way():
     passes.clear()
     integrated_gradients(model, X, 1, steps=10, batch_size=8)
     assert passes == [8, 8, 4]
+    passes.clear()
+    integrated_gradients(model, X, 1, steps=3, batch_size=1)
+    assert passes == [2, 2, 2], "nunca menos que el lote"
+    passes.clear()
+    smoothgrad(model, X, 1, n=40)
+    integrated_gradients(model, X, 1, steps=40)
+    assert passes == [32, 32, 16] * 2, "por omisión, 32 imágenes por pasada"
 
 
 def test_the_lesson_offers_its_measures_too():

@@ -186,7 +186,7 @@ def radial_spectrum(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def low_frequency_share(weight: Tensor, cutoff: float = 0.3) -> Tensor:
-    """Fracción de la energía de cada filtro en frecuencias bajas: donde ni |fx| ni |fy| pasan de `cutoff`.
+    """Fracción de la energía de cada filtro en frecuencias bajas: donde ni `|fx|` ni `|fy|` pasan de `cutoff`.
 
     El ruido blanco da, en promedio, la fracción de celdas bajas del espectro (25/49 con filtros de 7×7 y 0,3), que
     es también lo que da un filtro con un solo peso no nulo. Un filtro suave se acerca a 1.

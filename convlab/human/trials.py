@@ -2,14 +2,12 @@
 
 El CSV va en UTF-8, con una cabecera y un ensayo por línea; el separador es la coma, el punto y coma o el tabulador:
 
-| columna | qué es |
-|---|---|
-| `observer` | quién responde |
-| `stimulus` | qué se le muestra: el mismo nombre en todos los observadores que lo ven |
-| `condition` | cómo se le muestra: el grado de una distorsión, un tipo de imagen |
-| `category` | la verdad; con señales en conflicto, la categoría de la forma |
-| `texture` | opcional: la categoría de la textura; vacía si no compite con la forma |
-| `response` | la categoría respondida, o «sin respuesta» |
+- `observer`: quién responde;
+- `stimulus`: qué se le muestra, con el mismo nombre en todos los observadores que lo ven;
+- `condition`: cómo se le muestra, como el grado de una distorsión o un tipo de imagen;
+- `category`: la verdad; con señales en conflicto, la categoría de la forma;
+- `texture`, que puede faltar: la categoría de la textura, vacía si no compite con la forma;
+- `response`: la categoría respondida, o «sin respuesta».
 
 El orden de las columnas da igual y las demás no se leen. Un observador ve cada estímulo una sola vez por condición.
 """

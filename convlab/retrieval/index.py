@@ -56,10 +56,6 @@ class ImageIndex:
     ----------
     input_size
         Alto y ancho de las imágenes indexadas; `None` si solo hay incrustaciones.
-    ids_
-        Los identificadores, en el orden en que entraron.
-    features_
-        Las incrustaciones float32 `(N, C)`; con `"cosine"`, de longitud uno.
 
     Raises
     ------
@@ -261,7 +257,7 @@ class ImageIndex:
 
     @property
     def features_(self) -> Tensor:
-        """Las incrustaciones float32 `(N, C)`."""
+        """Las incrustaciones float32 `(N, C)`; con `"cosine"`, de longitud uno."""
         if len(self._blocks) != 1:  # las añadidas se juntan al usarlas, no una a una
             self._blocks = [torch.cat(self._blocks)] if self._blocks else [torch.empty(0, 0)]
         return self._blocks[0]
