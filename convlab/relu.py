@@ -71,8 +71,8 @@ class ReluOverride(TorchFunctionMode):
         if not x.is_floating_point():
             return func(*args, **kwargs)
         self.calls += 1
-        y: Tensor = _RuledReLU.apply(x, ceiling, self.rule)
-        return x.copy_(y) if name.endswith("_") or kwargs.get("inplace") else y
+        inplace = name.endswith("_") or bool(kwargs.get("inplace"))
+        return _RuledReLU.apply(x, ceiling, self.rule, inplace)
 
 
 def _ceiling(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | None:
@@ -86,10 +86,15 @@ def _ceiling(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | 
 
 class _RuledReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ceiling: float, rule: str) -> Tensor:
-        ctx.rule = rule
-        ctx.save_for_backward((x <= 0) | (x >= ceiling))
-        return x.clamp(0, ceiling)
+    def forward(ctx: Any, x: Tensor, ceiling: float, rule: str, inplace: bool) -> Tensor:
+        y = x.clamp_(0, ceiling) if inplace else x.clamp(0, ceiling)
+        if inplace:
+            ctx.mark_dirty(x)
+        ctx.rule, ctx.ceiling = rule, ceiling
+        if rule != "deconvnet":
+            # Lo mismo que guarda PyTorch: casi siempre la salida, que la capa siguiente guarda de todos modos.
+            ctx.save_for_backward(y if inplace or ceiling == float("inf") else x)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
@@ -97,5 +102,6 @@ class _RuledReLU(torch.autograd.Function):
         if ctx.rule != "backprop":
             gradient = gradient.clamp(min=0)
         if ctx.rule != "deconvnet":
-            gradient = gradient.masked_fill(ctx.saved_tensors[0], 0)
-        return gradient, None, None
+            (kept,) = ctx.saved_tensors
+            gradient = torch.ops.aten.hardtanh_backward(gradient, kept, 0, ctx.ceiling)
+        return gradient, None, None, None

@@ -145,7 +145,7 @@ def smoothgrad(
     *,
     output: Output = "logit",
     select: ScoreFn | None = None,
-    batch_size: int = 32,
+    batch_size: int = 16,
 ) -> Tensor:
     """SmoothGrad: la saliencia del gradiente medio en copias de la imagen con ruido gaussiano.
 
@@ -207,7 +207,7 @@ def integrated_gradients(
     *,
     output: Output = "logit",
     select: ScoreFn | None = None,
-    batch_size: int = 32,
+    batch_size: int = 16,
 ) -> Tensor:
     r"""Gradientes integrados: $(x - b) \odot \int_0^1 \nabla F(b + t\,(x - b))\,dt$, sumados en los canales.
 

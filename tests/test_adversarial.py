@@ -96,8 +96,21 @@ def test_minimal_epsilon_of_a_linear_model_is_its_margin_over_the_norm():
     expected = margin / w.abs().sum()
     assert expected.max() < 0.3
     found = minimal_epsilon(model, X, y, fgsm, 0, 0.5, 1e-4)
+    assert found.dtype == torch.float64
+    coarse = 8 * minimal_epsilon(model, X, y, fgsm, 0, 0.5, 1 / 8)  # un intervalo de `tol` ya no se parte
+    assert torch.equal(coarse, (8 * expected).ceil())
     assert ((found - expected) >= 0).all()
     assert ((found - expected) <= 1e-4 + 1e-9).all()
+
+
+def test_minimal_epsilon_defaults_are_the_documented_ones():
+    model = linear()
+    with torch.no_grad():
+        model[1].bias.sub_(model(X[:1])[0])  # la primera, en la frontera
+    y = model(X).argmax(1)
+    found = minimal_epsilon(model, X, y, fgsm)
+    assert found.isfinite().any()
+    assert torch.equal(found, minimal_epsilon(model, X, y, fgsm, 0.0, 0.1, 1e-3))
 
 
 def test_minimal_epsilon_of_the_already_wrong_and_of_the_unbreakable():
@@ -166,6 +179,17 @@ def test_projection_is_the_nearest_point_of_the_ball_and_of_the_range():
     distance = torch.where(allowed, (grid - far[..., None]).abs(), torch.inf).amin(-1)
     assert ((found - far).abs() <= distance + 1e-6).all()
     assert torch.equal(project_linf(found, x, 0.1), found)
+
+
+def test_random_signs_are_a_fair_coin_for_each_value():
+    x = torch.full((40, 3, 8, 8), 0.5)
+    up = random_signs(x, 0.25, seeded()) == 0.75
+    assert torch.equal(random_signs(x, 0.25, seeded()), torch.where(up, 0.75, 0.25))
+    n = up.numel()
+    assert abs(up.sum() - n / 2) < 4 * math.sqrt(n) / 2
+    same = up[:, :, :, 1:] == up[:, :, :, :-1]  # ni los vecinos se parecen
+    assert abs(same.sum() - same.numel() / 2) < 4 * math.sqrt(same.numel()) / 2
+    assert len(up.flatten(1).unique(dim=0)) == 40
 
 
 def test_success_counts_only_what_was_right():
@@ -243,6 +267,28 @@ def test_an_attack_costs_one_forward_and_one_backward_per_step():
         assert model.forwards == model.backwards == [3] * steps
 
 
+class Extremes(nn.Module):
+    """Anota el menor y el mayor valor que ve la red."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.seen = net, []
+
+    def forward(self, x):
+        self.seen += torch.aminmax(x.detach())
+        return self.net(x)
+
+
+@pytest.mark.parametrize(
+    "attack", [fgsm, *(partial(f, alpha=0.2, steps=3, generator=seeded()) for f in (pgd, targeted_pgd, pgd_l2))]
+)
+def test_the_net_only_sees_images(attack):
+    """También el punto de salida está en [0, 1]."""
+    model = Extremes(linear())
+    attack(model, X.round(), Y, eps=0.4)
+    assert (min(model.seen), max(model.seen)) == (0, 1)
+
+
 def test_the_curve_does_not_attack_with_nothing():
     def attack(model, x, y, eps):
         sizes.append(eps)
@@ -311,6 +357,11 @@ def test_transfer_without_common_hits_is_nan():
     assert matrix.isnan().tolist() == [[True, True, True], [True, False, True], [True, True, True]]
 
 
+class Pair(nn.Module):
+    def forward(self, x):
+        return x.flatten(1), x
+
+
 # --- lo que no debe pasar --------------------------------------------------------------------------------------------
 
 
@@ -334,6 +385,19 @@ def test_stays_in_the_ball_and_touches_nothing(name, train):
             assert torch.equal(ATTACKS[name](model, x, y), found)
     frozen = randomize(Mini()).requires_grad_(False)
     assert torch.equal(ATTACKS[name](frozen, x, y), found)
+
+
+def test_with_nothing_to_move_the_images_stay():
+    assert torch.equal(pgd(linear(), X, Y, 0, 0, 1), X)
+    flat = linear()
+    with torch.no_grad():
+        flat[1].weight.zero_()
+    assert torch.equal(fgsm(flat, X, Y, 0.1), X)
+    assert torch.equal(pgd(flat, X, Y, 0.1, 0.1, 2, False), X)
+
+
+def test_the_largest_size_is_the_whole_range():
+    assert set(random_signs(X, 1).unique().tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize("attack", [None, pgd, targeted_pgd])
@@ -361,6 +425,9 @@ def test_each_image_on_its_own(attack):
         (lambda m: targeted_pgd(m, X, 5, 0.1, 0.1, 1), "La clase 5 no existe"),
         (lambda m: attack_success_rate(m, X, X, Y.float()), "entero"),
         (lambda m: minimal_epsilon(m, X, Y, fgsm, 0.2, 0.1), "low < high"),
+        (lambda m: minimal_epsilon(m, X, Y, fgsm, 0.1, 0.1), "low < high"),
+        (lambda m: minimal_epsilon(m, X, Y, fgsm, -0.1, 0.1), "`low`"),
+        (lambda m: minimal_epsilon(m, X, Y, lambda m, x, y, eps: x, 0, 8), "`high`"),
         (lambda m: minimal_epsilon(m, X, Y, fgsm, tol=0), "tol"),
         (lambda m: pgd(m, X, Y, 0.1, 0, 3), "no se mueve"),
         (lambda m: pgd(m, X, Y, 0.1, 0.1, 0), "`steps` debe ser un entero"),
@@ -370,8 +437,10 @@ def test_each_image_on_its_own(attack):
         (lambda m: fgsm(m, X, Y.float(), 0.1), "entero"),
         (lambda m: fgsm(m, 255 * X, Y, 0.1), "divídelas entre 255"),
         (lambda m: pgd(m, X - 0.5, Y, 0.1, 0.1, 1), "Normalized"),
+        (lambda m: pgd(m, X + 0.5, Y, 0.1, 0.1, 1), "Normalized"),
         (lambda m: random_signs(X.where(X < 0.6, math.nan), 0.1), "nan"),
         (lambda m: fgsm(nn.Sequential(m, nn.Unflatten(1, (2, 1))), X, Y, 0.1), r"dio un tensor \(3, 2, 1\)"),
+        (lambda m: fgsm(Pair(), X, Y, 0.1), "dio tuple"),
         (lambda m: attack_success_rate(nn.Conv2d(3, 2, 1).double(), X, X, Y), r"logits \(N, K\)"),
         (lambda m: attack_success_rate(m, X, X[:1], 1), "dos lotes iguales"),
         (lambda m: attack_success_rate(m, X.float(), X.float(), Y), "El modelo está en"),

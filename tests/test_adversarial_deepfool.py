@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 
 import pytest
@@ -131,6 +132,12 @@ def test_only_the_unfooled_go_on_and_a_step_costs_one_forward_and_one_backward_p
     assert model.forwards == expected
 
 
+def test_ten_rivals_unless_it_is_told_otherwise():
+    model = Counter(linear(12))
+    assert (deepfool(model, X).steps == 1).all()
+    assert model.backwards == [6] * 10
+
+
 def test_when_it_cannot_the_norm_is_infinite():
     found = deepfool(load_model("mini"), formas(3, 1).tensor(), steps=1, overshoot=0.0)
     assert torch.equal(found.fooled, found.norms.isfinite())
@@ -140,6 +147,7 @@ def test_when_it_cannot_the_norm_is_infinite():
     with torch.no_grad():
         flat[1].weight.zero_()
         flat[1].bias[2] = 5
+    assert (deepfool(flat, X).steps == 50).all()
     stuck = deepfool(flat, X, steps=3)
     assert stuck.norms.isinf().all()
     assert torch.equal(stuck.images, X)
@@ -177,6 +185,29 @@ def test_the_box_is_respected():
     down = deepfool(model, x[:, [1, 2, 0]] * 0 + torch.tensor([0.1, 0.5, 0.6], dtype=x.dtype).view(1, 3, 1, 1))
     rest = (0.9 * 1.02 - 0.1) / 2
     torch.testing.assert_close(down.images.flatten(), torch.tensor([0, 0.5 - rest, 0.6 - rest], dtype=x.dtype))
+
+
+def test_each_image_on_its_own():
+    """También junto al borde, donde cada una necesita un paso distinto; y en media precisión se queda como llegó."""
+    model, x = linear(), (4 * X - 1.5).clamp(0.02, 0.98)
+    found, alone = (torch.cat([deepfool(model, z, overshoot=1.0).images for z in part]) for part in ([x], x.split(1)))
+    assert ((found == 0) | (found == 1)).flatten(1).any(1).sum() > 1
+    torch.testing.assert_close(found, alone)
+    assert deepfool(model.bfloat16(), x.bfloat16()).images.dtype == torch.bfloat16
+
+
+def test_what_is_already_at_the_edge_is_not_counted_on(monkeypatch):
+    """Lo que ya está en el borde y querría salir no se mueve: sin esperar nada de ello, basta una vuelta de Newton."""
+    monkeypatch.setattr(importlib.import_module("convlab.adversarial.deepfool"), "NEWTON", 1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2)).double()
+    x = torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64).view(1, 3, 1, 1)
+    for sign in (1, -1):
+        with torch.no_grad():
+            model[1].weight.copy_(torch.tensor([[0.0, 0, 0], [1, -1, sign]]))
+            model[1].bias.copy_(torch.tensor([0.0, -1.2 - 0.5 * sign]))
+        found = deepfool(model, x)
+        expected = torch.tensor([1, 0, 0.5 + sign * 1.02 * 0.2], dtype=x.dtype)
+        torch.testing.assert_close(found.images.flatten(), expected)
 
 
 def test_an_unreachable_boundary_ends_at_the_corner():
@@ -237,6 +268,16 @@ class Blind(nn.Module):
 def test_bad_arguments_are_explained(call, message):
     with pytest.raises(ConvlabError, match=message):
         call(linear())
+
+
+class Root(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, :3].sqrt()
+
+
+def test_an_infinite_gradient_with_finite_logits_is_an_error():
+    with pytest.raises(ConvlabError, match="NaN o infinitos"):
+        deepfool(Root(), torch.zeros(2, 3, 2, 2), steps=2)
 
 
 def test_a_gradient_that_is_not_finite_is_an_error():

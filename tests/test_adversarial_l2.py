@@ -52,6 +52,7 @@ def test_on_a_linear_model_the_optimum_is_along_the_weights():
     torch.testing.assert_close(targeted_pgd_l2(model, X, 1 - Y, 0.2, 0.5, 1, False), best)
     short = pgd_l2(model, X, Y, 0.2, 0.05, 3, False)
     torch.testing.assert_close(short, X + 0.15 * (best - X) / 0.2)
+    torch.testing.assert_close(targeted_pgd_l2(model, X, 1 - Y, 0.2, 0.05, 3, False), short)
 
 
 @pytest.mark.parametrize("eps", [0.5, 3.0])
@@ -94,6 +95,21 @@ def test_the_start_is_uniform_in_the_ball():
     axis = start.flatten(1) / length(start)[:, None]
     assert axis.mean(0).abs().max() < 5 / math.sqrt(12 * 4000)
     torch.testing.assert_close(axis.pow(2).mean(0), torch.full((12,), 1 / 12, dtype=x.dtype), rtol=0.1, atol=0)
+
+
+def test_both_attacks_start_at_the_same_random_place():
+    """Con un paso minúsculo, lo que queda es el punto de salida."""
+    model = linear()
+    up = pgd_l2(model, X, Y, 0.2, 1e-9, 1, generator=seeded(5))
+    down = targeted_pgd_l2(model, X, Y, 0.2, 1e-9, 1, generator=seeded(5))
+    torch.testing.assert_close(up, down, rtol=0, atol=2.1e-9)
+    assert (length(down - X) > 0.05).all()
+    assert length(pgd_l2(model, X[:1], Y[:1], 0.2, 1e-9, 1) - X[:1]) > 0.05
+
+
+def test_the_largest_size_is_from_corner_to_corner():
+    white = torch.ones(1, 3, 2, 2)
+    assert torch.equal(project_l2(0 * white, white, math.sqrt(12)), 0 * white)
 
 
 def test_without_gradient_the_image_stays():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 
 import numpy as np
@@ -63,6 +64,26 @@ def test_a_right_angle_turns_the_patch(monkeypatch, draw, turns):
     found = apply_patch(X, patch, positions, rotation=90)
     turned = [torch.equal(found, apply_patch(X, torch.rot90(patch, k, (1, 2)), positions)) for k in (1, -1)]
     assert turned == [turns == 1, turns == -1]
+
+
+@pytest.mark.parametrize(
+    "options", [{"rotation": 33.0}, {"scale": (1.0, 1.7)}, {"rotation": 33.0, "scale": (0.5, 1.7)}]
+)
+def test_turned_and_scaled_is_the_slow_loop(monkeypatch, options):
+    """Píxel a píxel: se deshace el giro con un número complejo y se busca el píxel del parche más cercano."""
+    Fixed(monkeypatch, 1.0)
+    found = apply_patch(X, PATCH, torch.tensor([[2, 3], [0, 0], [5, 6], [1, 4]]), **options)
+    angle, factor = math.radians(options.get("rotation", 0)), options.get("scale", (1, 1))[1]
+    expected = X.clone()
+    for n, (top, left) in enumerate([(2, 3), (0, 0), (5, 6), (1, 4)]):
+        for i in range(9):
+            for j in range(11):
+                # Filas hacia abajo y giro contra las agujas del reloj: la parte imaginaria es −fila.
+                z = complex(j - left - 2, top + 1.5 - i) * cmath.rect(1 / factor, -angle)
+                row, column = round(1.5 - z.imag), round(2 + z.real)
+                if 0 <= row < 4 and 0 <= column < 5:
+                    expected[n, :, i, j] = PATCH[:, row, column]
+    assert torch.equal(found, expected)
 
 
 def test_scale_two_repeats_each_pixel(monkeypatch):

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 from torch import nn
 
+from convlab.data.distortions import distort
 from convlab.data.formas import SHAPES, formas
 from convlab.errors import ConvlabError
 from convlab.human import (
@@ -77,6 +79,8 @@ def test_a_written_file_comes_back_identical(tmp_path):
     write_trials(trials, tmp_path / "ensayos.csv")
     assert read_trials(tmp_path / "ensayos.csv") == (trials, [])
     assert b"\r" not in (tmp_path / "ensayos.csv").read_bytes()
+    write_trials(trials, text := io.StringIO())
+    assert text.getvalue().encode() == (tmp_path / "ensayos.csv").read_bytes()
     assert read_trials(str(tmp_path / "ensayos.csv")) == (trials, [])
     rows = list(csv.DictReader((tmp_path / "ensayos.csv").open(encoding="utf-8", newline="")))
     assert [row["response"] for row in rows] == [t.response for t in trials]
@@ -114,6 +118,7 @@ def test_bad_lines_are_told_and_the_rest_is_kept():
         b"ana,9,limpia,gato,pera,sin respuesta",
         b"ana,10,limpia,sin respuesta,,gato",
         b"ana,1,ruido,gato,,gato",
+        b"ana,9,limpia,perro,,gato",
     ]
     trials, bad = read(HEADER.encode() + b"\n".join(lines), categories=CATEGORIES)
     assert [t.stimulus for t in trials] == ["1", "9", "1"]
@@ -127,6 +132,7 @@ def test_bad_lines_are_told_and_the_rest_is_kept():
         10: "`texture`",
         11: "Está vacío «category»",
         13: "`category`",
+        15: "en la línea 12",
     }
     assert [line.number for line in bad] == list(reasons)
     for line in bad:
@@ -188,7 +194,7 @@ def test_nothing_is_written_that_could_not_be_read_back(bad, tmp_path):
 
 def test_repeated_trials_are_not_written():
     with pytest.raises(ConvlabError, match="repetido"):
-        write_trials([trial(), trial(response="pera")], io.StringIO())
+        write_trials([trial(), trial(category="perro", response="pera")], io.StringIO())
 
 
 def test_groups():
@@ -210,8 +216,8 @@ def test_wilson_is_scipy_s(k, n, level):
 
 def test_wilson_at_the_ends():
     assert wilson_interval(0, 0) == (0, 1)
-    assert wilson_interval(0, 9)[0] == 0
-    assert wilson_interval(9, 9)[1] == 1
+    for n in range(1, 100):
+        assert (wilson_interval(0, n)[0], wilson_interval(n, n)[1]) == (0, 1)
     z = 1.959963984540054
     assert wilson_interval(0, 9)[1] == pytest.approx(z**2 / (9 + z**2))
     assert wilson_interval(np.int64(3), torch.tensor(7)) == wilson_interval(3, 7)
@@ -224,6 +230,7 @@ def test_wilson_at_the_ends():
         (-1, 2, 0.9, "0 ≤"),
         (1.5, 2, 0.9, "enteros"),
         (1, 2, 1, "confianza"),
+        (1, 2, 0, "confianza"),
         (1, 2, 95, "confianza"),
     ],
 )
@@ -270,9 +277,11 @@ def test_shape_bias_counts_only_decisions_in_conflict():
     assert cue_decisions(iter(trials)) == (3, 1, 5)
     assert shape_bias(iter(trials)) == 3 / 4
     agreeing = [trial("x", "gato", "gato", "gato"), trial("y", "gato", "gato"), trial("z", "gato", "perro", "gato")]
-    assert shape_bias(trials + agreeing) == 3 / 4
+    assert shape_bias(trials + agreeing) == shape_bias(agreeing + trials) == 3 / 4
+    assert cue_decisions(conflict(["gato", "perro"])) == (1, 0, 1)
     assert shape_bias(conflict(["pera"])) == 0
     assert shape_bias(conflict(["gato"])) == 1
+    assert shape_bias(conflict(["gato", "pera"])) == 1 / 2
     with pytest.raises(ConvlabError, match="señales en conflicto"):
         shape_bias(agreeing)
     with pytest.raises(ConvlabError, match="En 1 ensayos"):
@@ -347,7 +356,7 @@ def test_bounds_are_those_of_every_possible_pair():
         )
         expected = (values.min().item(), values.max().item())
         assert (bounds.kappa_low, bounds.kappa_high) == pytest.approx(expected, nan_ok=True)
-    for bad in ((1.1, 0.5), (0.5, -0.1), (math.nan, 0.5)):
+    for bad in ((1.1, 0.5), (0.5, 1.1), (0.5, -0.1), (math.nan, 0.5)):
         with pytest.raises(ConvlabError, match="de 0 a 1"):
             consistency_bounds(*bad)
 
@@ -402,6 +411,8 @@ def test_bootstrap_defaults_are_the_documented_ones():
     assert paired_bootstrap(values, 0 * values, lambda a, b: mean(a - b), generator=seeded()) == explicit
     low, high = bootstrap_interval(values, mean, 1)
     assert low == high
+    half = bootstrap_interval(values, lambda v: mean(v).bfloat16(), generator=seeded())
+    assert half == pytest.approx(explicit, rel=0.01)
 
 
 def test_bootstrap_percentiles_are_exact(monkeypatch):
@@ -473,7 +484,7 @@ def kappa_of_signs(a, b):
         (lambda: bootstrap_interval(torch.rand(3, 2), mean), r"\(m,\)"),
         (lambda: bootstrap_interval([1.0, 2], mean, 0), "`n`"),
         (lambda: bootstrap_interval([1.0, 2], mean, level=95), "`level`"),
-        (lambda: bootstrap_interval([1.0, 2], torch.mean), "reducir la última dimensión"),
+        (lambda: bootstrap_interval([1.0, 2], torch.mean), r"reducir la última dimensión, .* y dio un tensor \(\)"),
         (lambda: bootstrap_interval([1.0, 2], lambda v: 3.0), "dio float"),
         (lambda: paired_bootstrap([1.0, 2], [1.0], kappa), "2 y 1 valores"),
     ],
@@ -606,6 +617,7 @@ def test_a_network_is_left_as_it_was(train):
         ({"stimuli": ["a", "a", "b"]}, "distintos"),
         ({"stimuli": ["a"]}, "distintos"),
         ({"scores": lambda logits: [1]}, "llegó list"),
+        ({"classes": SHAPES[:9]}, r"llegó un tensor \(3, 10\)"),
         ({"scores": lambda logits: logits / 0 * 0}, "NaN"),
         ({"images": torch.zeros(3, 3, 8, 8, dtype=torch.uint8)}, "coma flotante"),
     ],
@@ -778,17 +790,37 @@ def test_bfloat16_networks_take_distorted_scenes():
     assert [t.condition for t in trials] == ["1"] * 3
 
 
-def test_distorted_scenes_go_in_batches():
-    sizes = []
+class Seen(nn.Module):
+    """Guarda las imágenes que ve; no tiene parámetros."""
 
-    def score(x):
-        sizes.append(len(x))
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(x.clone())
         return x.flatten(1)[:, :10]
 
-    model = nn.Identity()
-    model.forward = score
-    distortion_trials(model, formas(3), "blur", [0, 1], observer="cuenta", batch_size=2)
-    assert sizes == [2, 1, 2, 1]
+
+def test_the_network_sees_what_distort_gives():
+    scenes, levels = formas(3), [0.1, 0.3]
+    for options in ({}, {"seed": 7}):
+        model = Seen()
+        trials = distortion_trials(model, scenes, "noise", iter(levels), observer="red", batch_size=2, **options)
+        assert [len(batch) for batch in model.batches] == [2, 1] * 2
+        images = [distort(scenes.images, "noise", level, seed=options.get("seed", 0)) for level in levels]
+        expected = torch.cat([replace(scenes, images=own).tensor() for own in images])
+        assert torch.equal(torch.cat(model.batches), expected)
+        assert [(t.observer, t.stimulus, t.condition) for t in trials] == [
+            ("red", str(k), level) for level in ("0.1", "0.3") for k in range(3)
+        ]
+
+
+def test_images_go_by_128():
+    scenes, model = formas(129), Seen()
+    distortion_trials(model, scenes, "blur", [0], observer="red")
+    network_trials(model, scenes.tensor(), scenes.shape, observer="red", classes=SHAPES)
+    assert [len(batch) for batch in model.batches] == [128, 1] * 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -18,6 +19,7 @@ from convlab.data.formas import formas
 from convlab.errors import ConvlabError
 from convlab.metrics import pointing_game
 from convlab.models import load_model
+from convlab.models.mini import Mini
 from convlab.occlusion import (
     _responses,
     deletion_curve,
@@ -101,6 +103,13 @@ def test_occlude_changes_the_square_and_nothing_else(value):
     else:
         expected = torch.as_tensor(value).double().expand(X.shape)
     torch.testing.assert_close(found[:, :, inside], expected[:, :, inside], rtol=1e-6, atol=1e-6)
+
+
+def test_occlude_reaches_the_four_corners_and_blurs_by_the_smaller_side():
+    for top, left in ((0, 0), (7, 0), (0, 4), (7, 4)):
+        found = occlude(X, top, left, 3, X + 1)
+        assert torch.equal((found != X).nonzero().amax(0)[2:], torch.tensor([top + 2, left + 2]))
+    torch.testing.assert_close(occlude(X.transpose(2, 3), 3, 2, 4, "blur"), occlude(X, 2, 3, 4, "blur").transpose(2, 3))
 
 
 @pytest.mark.parametrize("value", ["mean", torch.zeros(2, 3, 10, 7)])
@@ -251,8 +260,11 @@ def edited(x):
 
 FOLLOWED = {
     "convolution": nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 0), groups=2),
+    "sparse": nn.Conv2d(4, 2, 1, stride=3),
     "max pool": lambda x: F.max_pool2d(x, 3, 2, 1),
+    "dilated max pool": lambda x: F.max_pool2d(x, 2, 1, 1, dilation=3),
     "average pool": lambda x: F.avg_pool2d(x, (2, 3)),
+    "average pool with padding": lambda x: F.avg_pool2d(x, 3, 2, 1),
     "average pool without padding": lambda x: F.avg_pool2d(x, 3, 2, count_include_pad=False),
     "batch norm": randomize(nn.BatchNorm2d(4)),
     "prelu": nn.PReLU(4),
@@ -260,7 +272,8 @@ FOLLOWED = {
     "copies": lambda x: F.dropout(x.clone().detach().double(), 0.5, training=False),
     "pad": lambda x: F.pad(x, (1, 2, 3, 0), value=0.3),
     "concatenation": lambda x: torch.cat([x, x.sigmoid()], -3),
-    "sum": lambda x: x + F.max_pool2d(x, 3, 1, 1),
+    "sum": lambda x: torch.add(x, F.max_pool2d(x, 3, 1, 1), alpha=3),
+    "sum of far apart": lambda x: F.pad(F.max_pool2d(x, 5, 1, 2), (10, 0, 0, 0)) + F.pad(x, (0, 10, 0, 0)),
     "number": lambda x: 1 - x * torch.tensor(2.0),
     "value per channel": lambda x: x * torch.arange(4.0).view(4, 1, 1) + torch.ones(1, 4, 1, 1),
 }
@@ -269,21 +282,24 @@ COMPLETED = {
     "pad of channels": lambda x: F.pad(x, (0, 0, 0, 0, 0, 1)),
     "concatenation of rows": lambda x: torch.cat([x, x.sigmoid()], 2),
     "concatenation of images": lambda x: torch.cat([x, x.sigmoid()]),
-    "concatenation with a tensor": lambda x: torch.cat([x, torch.ones(2, 1, 40, 36)], 1),
+    "concatenation with a tensor": lambda x: torch.cat([x, torch.ones(3, 1, 40, 36)], 1),
     "transposed": nn.ConvTranspose2d(4, 3, 2, stride=2),
     "ceil mode": lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True),
     "uneven average": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
     "value per position": lambda x: x + torch.arange(36.0),
-    "value per image": lambda x: x * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1),
+    "value per image": lambda x: x * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1),
     "two shapes": lambda x: x * F.max_pool2d(x, (40, 36)),
     "kernel": lambda x: F.conv2d(torch.ones(1, 4, 50, 50), x),
-    "written elsewhere": lambda x: torch.add(x, 1, out=torch.empty(2, 4, 40, 36)),
+    "image and kernel": lambda x: F.conv2d(x, x),
+    "written in place": lambda x: x.add_(torch.arange(36.0)) * 2,
+    "written elsewhere": lambda x: torch.add(x, 1, out=torch.empty(3, 4, 40, 36)),
     "mean": lambda x: x.mean((2, 3)),
 }
 
 
 @pytest.mark.parametrize("name", [*FOLLOWED, *COMPLETED])
-def test_what_is_followed_by_pieces_and_what_is_completed(name):
+@pytest.mark.parametrize(("height", "width"), [(5, 6), (1, 1)])
+def test_what_is_followed_by_pieces_and_what_is_completed(name, height, width):
     operation = {**FOLLOWED, **COMPLETED}[name]
     followed = []
 
@@ -294,13 +310,36 @@ def test_what_is_followed_by_pieces_and_what_is_completed(name):
             return y
 
     x, fill = torch.rand(2, 1, 4, 40, 36, generator=torch.Generator().manual_seed(4))
-    occluded = x.repeat(2, 1, 1, 1)
-    for k, (top, left) in enumerate([(3, 30), (20, 0)]):
-        occluded[k, :, top : top + 5, left : left + 6] = fill[0, :, top : top + 5, left : left + 6]
+    occluded, rows, columns = x.repeat(3, 1, 1, 1), [3, 20, 35], [30, 0, 13]
+    for k, (top, left) in enumerate(zip(rows, columns, strict=True)):
+        window = slice(None), slice(top, top + height), slice(left, left + width)
+        occluded[k][window] = fill[0][window]
     with torch.no_grad():
-        found, _ = incremental.forward_windows(Probe(), x, fill, [3, 20], [30, 0], (5, 6))
+        found, _ = incremental.forward_windows(Probe(), x, fill, rows, columns, (height, width))
         torch.testing.assert_close(found, operation(occluded))
     assert followed == [name in FOLLOWED]
+
+
+def test_a_window_over_the_whole_image_is_an_ordinary_batch():
+    x, seen = torch.rand(1, 3, 8, 6), []
+    with torch.no_grad():
+        model = nn.Identity()
+        model.register_forward_pre_hook(lambda _m, inputs: seen.append(type(inputs[0])))
+        found, _ = incremental.forward_windows(model, x, 2 * x, [0, 0], [0, 0], (8, 6))
+    assert torch.equal(found, (2 * x).repeat(2, 1, 1, 1))
+    assert seen == [torch.Tensor]
+
+
+def test_what_a_window_reaches_equals_a_search():
+    for kernel, stride, padding, dilation in itertools.product((1, 2, 3), (1, 2, 4), (0, 1), (1, 2)):
+        axis, span = incremental.Axis(kernel, stride, padding, dilation), (kernel - 1) * dilation
+        outputs = (13 + 2 * padding - span - 1) // stride + 1
+        for start, size in itertools.product(range(11), (1, 3)):
+            sees = [k for k in range(outputs) if start - span <= k * stride - padding < start + size]
+            (first,), count = axis.reach(np.array([start]), size, outputs)
+            assert 0 <= first <= outputs - count
+            assert count == max(1, len(sees))
+            assert not sees or first == sees[0]
 
 
 class Sneaky(nn.Module):
@@ -327,6 +366,31 @@ def test_what_cannot_be_followed_is_recomputed(shortcuts):
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("weight", "bias", "error", "good"),
+    [
+        (1, 0, 2e-3, True),  # la respuesta pasa de 12 a 9: se admite una milésima de la caída
+        (1, 0, 4e-3, False),
+        (0, 1e6, 1, True),  # tapar no cambia nada: se admite el redondeo
+        (0, 1e6, 100, False),
+        (0, 1e6, float("nan"), False),
+    ],
+)
+def test_how_much_the_checked_square_may_differ(weight, bias, error, good):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    model[1].weight.data.fill_(weight)
+    model[1].bias.data.fill_(bias)
+    x = torch.ones(1, 3, 2, 2)
+    run = _responses.Responses(model, x, 0, "logit", None)
+    values = torch.tensor([9.0 * weight + bias + error])
+    arguments = 0, torch.zeros_like(x), np.array([[0, 1]]), 1, values
+    if good:
+        run._verify(*arguments)
+    else:
+        with pytest.raises(incremental.Unsupported):
+            run._verify(*arguments)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_types(dtype):
     model = load_model("mini").to(dtype)
@@ -335,6 +399,8 @@ def test_other_types(dtype):
     assert found.dtype == dtype
     expected = occlusion_map(load_model("mini"), x.float(), TARGET, 16, 8)
     assert (found.float() - expected).abs().max() <= (0.05 if dtype == torch.bfloat16 else 1e-4) * expected.abs().max()
+    assert rise(model, x, TARGET, n=2).dtype == dtype
+    assert deletion_curve(model, x, TARGET, found, 2).dtype == dtype
 
 
 def test_memory_is_bounded(monkeypatch):
@@ -342,15 +408,22 @@ def test_memory_is_bounded(monkeypatch):
     sizes = []
     model = load_model("mini")
     x = formas(1, seed=3).tensor()
-    expected = occlusion_map(model, x, 3, 8, 4)
     original = _responses.forward_windows
 
     def spy(model, x, fill, top, left, patch):
+        assert len(x) == len(fill) == 1
         output, size = original(model, x, fill, top, left, patch)
         sizes.append((len(top), size))
         return output, size
 
     monkeypatch.setattr(_responses, "forward_windows", spy)
+    expected = occlusion_map(model, x, 3, 8, 4)
+    assert [n for n, _ in sizes] == [8, 15**2 - 8], "tras la primera tanda, todo lo que cabe"
+    sizes.clear()
+    monkeypatch.setattr(_responses, "_MEMORY", 1)
+    occlusion_map(model, x[..., :16, :16], 3, 8, 4)
+    assert [n for n, _ in sizes] == [8, 1], "al menos un cuadrado por tanda"
+    sizes.clear()
     monkeypatch.setattr(_responses, "_MEMORY", 2**20)
     torch.testing.assert_close(occlusion_map(model, x, 3, 8, 4), expected, rtol=1e-4, atol=1e-4)
     assert sum(n for n, _ in sizes) == 15**2
@@ -460,18 +533,50 @@ def test_curves_start_and_end_where_they_must(batch_size):
     torch.testing.assert_close(insertion[[0, -1]], torch.stack([blank.mean(), clean.mean()]))
 
 
+def test_defaults():
+    model, heat = curved(), torch.rand(2, 10, 7)
+    explicit = {"value": 0.0, "output": "probability", "per_image": False}
+    assert torch.equal(deletion_curve(model, X, TARGET, heat), deletion_curve(model, X, TARGET, heat, 20, **explicit))
+    explicit["value"] = "blur"
+    assert torch.equal(insertion_curve(model, X, TARGET, heat), insertion_curve(model, X, TARGET, heat, 20, **explicit))
+    maps = [
+        rise(model, X, TARGET, *options, generator=torch.Generator().manual_seed(0), **more)
+        for options, more in (((), {}), ((1000, 7, 0.5), {"value": 0.0, "output": "probability"}))
+    ]
+    assert torch.equal(*maps)
+    assert torch.equal(occlude(X, 1, 2, 3), occlude(X, 1, 2, 3, 0.0))
+    assert torch.equal(
+        occlusion_map(model, X, TARGET, 3, 2), occlusion_map(model, X, TARGET, 3, 2, 0.0, output="logit")
+    )
+
+
+def test_at_least_one_version_per_pass():
+    model, passes = curved(), []
+    model.register_forward_hook(lambda _m, inputs, _o: passes.append(len(inputs[0])))
+    deletion_curve(model, X, TARGET, torch.rand(2, 10, 7), 3, batch_size=1)
+    assert passes == [2] * 4
+
+
 def test_ties_are_removed_by_rows():
     counts = nn.Sequential(nn.Flatten(), nn.Linear(12, 1, bias=False))
     counts[1].weight.data = 2.0 ** torch.arange(12)[None]
     x = torch.ones(1, 1, 3, 4)
     curve = deletion_curve(counts, x, 0, torch.zeros(1, 3, 4), steps=4, output="logit")
     assert curve.tolist() == [4095, 4095 - 7, 4095 - 63, 4095 - 511, 0]
+    # En un mapa mayor, donde una ordenación cualquiera sí cambiaría el orden: se quita la mitad de arriba.
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64 * 64, 1, bias=False))
+    model[1].weight.data = torch.arange(64 * 64.0)[None] // 2048
+    curve = deletion_curve(model, torch.ones(1, 1, 64, 64), 0, torch.zeros(1, 64, 64), steps=2, output="logit")
+    assert curve.tolist() == [2048, 2048, 0]
 
 
 def test_area():
     curves = torch.rand(3, 11, dtype=torch.float64)
     expected = [np.trapezoid(c, np.linspace(0, 1, 11)) for c in curves.numpy()]
     torch.testing.assert_close(faithfulness_auc(curves), torch.tensor(expected))
+    torch.testing.assert_close(faithfulness_auc(curves[0]), torch.tensor(expected[0]))
+    torch.testing.assert_close(faithfulness_auc(curves.view(3, 1, 11)), torch.tensor(expected)[:, None])
+    assert faithfulness_auc(torch.tensor([1.0, 0.0])) == 0.5
     for bad in (torch.tensor(1.0), torch.rand(4, 1)):
         with pytest.raises(ConvlabError):
             faithfulness_auc(bad)
@@ -497,6 +602,8 @@ def test_a_faithful_map_beats_chance():
     ("call", "words"),
     [
         (lambda m: occlusion_map(m, X, TARGET, 11, 1), "no cabe"),
+        (lambda m: occlude(X, 0, 0, 8), "no cabe"),
+        (lambda m: occlude(X.transpose(2, 3), 0, 0, 8), "no cabe"),
         (lambda m: occlusion_map(m, X, TARGET, 3, 4), "sin tapar"),
         (lambda m: occlusion_map(m, X, TARGET, 3, 0), "stride"),
         (lambda m: occlusion_map(m, X, TARGET, 3, 2, "media"), "mean"),
@@ -557,17 +664,30 @@ def test_leaves_no_trace(surroundings, mini):
     assert not found.requires_grad
 
 
-def test_works_with_a_selector():
+def test_works_with_a_selector(shortcuts):
     class Wrapped(nn.Module):
-        def __init__(self):
+        def __init__(self, net):
             super().__init__()
-            self.net = curved()
+            self.net = net
 
         def forward(self, x):
             return {"logits": self.net(x), "extra": x.sum()}
 
-    found = occlusion_map(Wrapped(), X, TARGET, 3, 2, select=lambda out: out["logits"])
-    torch.testing.assert_close(found, occlusion_map(curved(), X, TARGET, 3, 2))
+    def select(output):
+        return output["logits"]
+
+    x, model = torch.rand(1, 3, 64, 64), randomize(Mini())
+    found = occlusion_map(Wrapped(model), x, 3, 16, 16, select=select)
+    assert not shortcuts, "el selector también vale por trozos"
+    torch.testing.assert_close(found, occlusion_map(model, x, 3, 16, 16))
+    for curve in (deletion_curve, insertion_curve):
+        found = curve(Wrapped(curved()), X, TARGET, X[:, 0], 4, select=select)
+        torch.testing.assert_close(found, curve(curved(), X, TARGET, X[:, 0], 4))
+    maps = [
+        rise(model, X, TARGET, 4, generator=torch.Generator().manual_seed(0), **options)
+        for model, options in ((Wrapped(curved()), {"select": select}), (curved(), {}))
+    ]
+    torch.testing.assert_close(*maps)
 
 
 def test_networks_with_inference_weights():

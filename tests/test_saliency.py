@@ -300,7 +300,7 @@ def test_costs_one_pass_each_way():
     passes.clear()
     smoothgrad(model, X, 1, n=40)
     integrated_gradients(model, X, 1, steps=40)
-    assert passes == [32, 32, 16] * 2, "por omisión, 32 imágenes por pasada"
+    assert passes == [16] * 10, "por omisión, 16 imágenes por pasada"
 
 
 def test_the_lesson_offers_its_measures_too():

@@ -14,8 +14,6 @@ from convlab.hooks import get_layer
 
 __all__ = [
     "SignedPairs",
-    "check_bank",
-    "check_integer",
     "filter_norms",
     "first_layer_weight",
     "layer_weight",

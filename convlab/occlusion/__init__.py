@@ -113,7 +113,7 @@ def occlusion_map(
     select
         Si la red devuelve una tupla o un diccionario, la función que saca de él los logits.
     batch_size
-        Cuadrados por pasada; `"auto"` limita la memoria a un cuarto de gigabyte, aproximadamente.
+        Cuadrados por pasada; `"auto"` da a los trozos unos 32 MB, o un cuarto de la memoria libre de la GPU.
     incremental
         `False` recalcula la red entera con cada cuadrado.
 
@@ -149,7 +149,7 @@ def occlusion_map(
     tops, lefts = (_starts(side, patch, stride) for side in x.shape[2:])
     corners = np.array([(top, left) for top in tops for left in lefts])
     run = Responses(model, x, target, output, select)
-    clean = run.score(x)  # antes que nada: si la red o la clase no valen, aquí se dice
+    clean = run.clean()  # antes que nada: si la red o la clase no valen, aquí se dice
     responses = None
     if incremental:
         # Lo que falle de verdad fallará también, y con su mensaje, con la red entera.

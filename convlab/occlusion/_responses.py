@@ -21,11 +21,12 @@ una gaussiana de desviación un décimo del lado menor (`"blur"`) o un tensor qu
 como la misma escena sin el objeto."""
 
 BatchSize = int | Literal["auto"]
-"""Versiones de la imagen por pasada; `"auto"`, las que quepan en un cuarto de gigabyte o, en una GPU, de lo libre."""
+"""Versiones de la imagen por pasada; `"auto"`, las que quepan en su parte de la memoria (en una GPU, un cuarto)."""
 
 Corners = NDArray[np.int64]
 
-_MEMORY = 2**28
+_WHOLE = 2**28  # octetos para una pasada de la red entera
+_MEMORY = 2**25  # y para los trozos: con tandas mayores no se va más deprisa
 _PILOT = 8
 
 
@@ -43,6 +44,10 @@ class Responses:
     def score(self, x: Tensor, versions: int = 1) -> Tensor:
         """Respuesta de `versions` versiones del lote, unas tras otras."""
         return self._score(x, self.classes.repeat(versions))
+
+    def clean(self) -> Tensor:
+        """Respuesta a las imágenes intactas, una por pasada: la memoria no crece con el lote."""
+        return torch.cat([self._score(self.x[k : k + 1], self.classes[k : k + 1]) for k in range(len(self.x))])
 
     def whole(self, fill: Tensor, corners: Corners, patch: int, batch_size: BatchSize) -> Tensor:
         """Respuesta con cada cuadrado tapado, `(N, P)`, con la red entera."""
@@ -70,7 +75,7 @@ class Responses:
                 scores.append(values)
                 done += len(part)
                 if batch_size == "auto":  # a la vez viven el recorte, lo que sale de él y alguna copia
-                    step = max(1, _budget(self.x) // (4 * size * self.x.element_size()))
+                    step = max(1, _budget(self.x, _MEMORY) // (4 * size * self.x.element_size()))
             result.append(torch.cat(scores))
         return torch.stack(result)
 
@@ -117,7 +122,7 @@ def fill_values(value: Fill, x: Tensor) -> Tensor:
 def versions_per_pass(x: Tensor, batch_size: BatchSize) -> int:
     """Versiones del lote `x` por pasada de la red entera, al menos una, a unos 100 números por valor de la imagen."""
     if batch_size == "auto":
-        batch_size = _budget(x) // (100 * x[0].numel() * x.element_size())
+        batch_size = _budget(x, _WHOLE) // (100 * x[0].numel() * x.element_size())
     return max(1, batch_size // len(x))
 
 
@@ -140,6 +145,5 @@ def _occluded(x: Tensor, fill: Tensor, corners: Corners, patch: int) -> Tensor:
     return torch.where(covered, fill, x).flatten(0, 1)
 
 
-def _budget(x: Tensor) -> int:
-    """Octetos para los datos de una pasada."""
-    return torch.cuda.mem_get_info(x.device)[0] // 4 if x.is_cuda else _MEMORY
+def _budget(x: Tensor, otherwise: int) -> int:
+    return torch.cuda.mem_get_info(x.device)[0] // 4 if x.is_cuda else otherwise
