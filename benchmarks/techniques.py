@@ -156,6 +156,7 @@ def main() -> None:
     options = parse()
     warnings.filterwarnings("ignore", module="captum|pytorch_grad_cam|torchattacks|torch")
     device, console = resolve_device(options.device), Console()
+    console = console if console.is_terminal else Console(width=160)  # en un archivo, las tablas no se parten
     found = machine(device)
     console.print(", ".join(f"{key} {value}" for key, value in found.items()))
     results: list[dict[str, Any]] = []

@@ -163,15 +163,19 @@ def test_success_counts_only_what_was_not_already_the_target():
 def test_success_pastes_the_patch_where_and_how_it_is_told():
     model = randomize(nn.Sequential(nn.Flatten(), nn.Linear(297, 3)))
     x, positions = torch.rand(300, 3, 9, 11, generator=seeded()), torch.tensor([[2, 3]] * 300)
+    with torch.no_grad():
+        model[1].bias.sub_(model(x).mean(0))  # que las tres clases salgan
     turned = {"rotation": 60.0, "scale": (0.5, 2.0)}
 
     def measured(*places, **options):
         before, after = (model(z).argmax(1) == 1 for z in (x, apply_patch(x, PATCH, *places, **options)))
         return ((after & ~before).sum() / (~before).sum()).item()
 
+    fractions = []
     for places, options in (((), {}), ((), turned), ((positions,), turned)):
-        expected = measured(*places, **options, generator=seeded())
-        assert patch_success(model, x, PATCH, 1, *places, **options, generator=seeded()) == expected
+        fractions.append(measured(*places, **options, generator=seeded()))
+        assert patch_success(model, x, PATCH, 1, *places, **options, generator=seeded()) == fractions[-1]
+    assert len(set(fractions)) == 3
     rng = torch.get_rng_state()
     assert patch_success(model, x, PATCH, 1, positions) == measured(positions)
     assert torch.equal(torch.get_rng_state(), rng)  # con el sitio dado y sin giro ni escala no se sortea nada

@@ -363,6 +363,7 @@ def test_what_cannot_be_followed_is_recomputed(shortcuts):
     found = occlusion_map(model, x, TARGET, 8, 4)
     assert len(shortcuts) == 1
     expected = slow_map(model, x, TARGET, 8, 4, torch.zeros_like(x))
+    torch.testing.assert_close(occlusion_map(model, x[:1], 3, 8, 4), expected[:1].float(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-5)
 
 
@@ -389,6 +390,19 @@ def test_how_much_the_checked_square_may_differ(weight, bias, error, good):
     else:
         with pytest.raises(incremental.Unsupported):
             run._verify(*arguments)
+
+
+def test_the_checked_square_is_the_one_that_changes_most():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 1, bias=False))
+    model[1].weight.data = torch.ones(1, 3, 2, 2)
+    model[1].weight.data[:, :, 0, 0] = 0  # tapar ese píxel no cambia nada
+    model[1].weight.data = model[1].weight.data.flatten(1)
+    x = torch.ones(1, 3, 2, 2)
+    run = _responses.Responses(model, x, 0, "logit", None)
+    corners = np.array([[0, 0], [0, 1]])
+    run._verify(0, torch.zeros_like(x), corners, 1, torch.tensor([9.0, 6.0]))
+    with pytest.raises(incremental.Unsupported):
+        run._verify(0, torch.zeros_like(x), corners, 1, torch.tensor([9.0, 7.0]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -486,6 +500,24 @@ def test_rise_agrees_with_its_definition():
         else:  # en tandas, el azar se pide en otro orden
             found = rise(model, X, TARGET, 6, 3, 0.4, generator, value=fill, output="logit", batch_size=batch_size)
             assert found.shape == total.shape
+
+
+def test_masks_are_a_grid_enlarged_and_shifted():
+    """Píxel a píxel: 10×7 con 3 celdas por lado son celdas de 4×3, una más por el lado lejano y un desplazamiento."""
+    from convlab.occlusion.rise import _random_masks
+
+    masks = _random_masks(5, 3, 0.4, X, torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    grid = (torch.rand(5, 1, 4, 4, generator=generator) < 0.4)[:, 0].double()
+    shifts = [torch.randint(0, cell, (5, 1), generator=generator) for cell in (4, 3)]
+    for m, (down, right) in enumerate(torch.cat(shifts, 1).tolist()):
+        for i, j in itertools.product(range(10), range(7)):
+            y, x = ((k + 0.5) / cell - 0.5 for k, cell in ((i + down, 4), (j + right, 3)))
+            # Entre los centros de las cuatro celdas más cercanas; fuera del último centro, la celda del borde.
+            rows, columns = (np.clip([np.floor(v), np.floor(v) + 1], 0, 3).astype(int) for v in (y, x))
+            corner = grid[m][np.ix_(rows, columns)]
+            expected = torch.tensor([1 - y % 1, y % 1]).double() @ corner @ torch.tensor([1 - x % 1, x % 1]).double()
+            assert masks[m, i, j].item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_masks_are_what_the_paper_says():
@@ -612,6 +644,7 @@ def test_a_faithful_map_beats_chance():
         (lambda m: occlusion_map(m, X, TARGET, 3, 2, output="logits"), "logit"),
         (lambda m: occlusion_map(m, X, 9, 3, 2), "clase 9"),
         (lambda m: occlusion_map(m, X[0], 1, 3, 2), "x\\[None\\]"),
+        (lambda m: rise(m, X, TARGET, cells=0), "cells"),
         (lambda m: deletion_curve(m, X, TARGET, torch.rand(2, 7, 10)), "mapas"),
         (lambda m: deletion_curve(m, X, TARGET, torch.full((2, 10, 7), torch.nan)), "NaN"),
         (lambda m: deletion_curve(m, X, TARGET, torch.rand(2, 10, 7), 0), "steps"),
