@@ -139,7 +139,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="técnicas")
     parser.add_argument("--rounds", type=int, default=7, help="vueltas que se miden, como mucho")
     parser.add_argument("--budget", type=float, default=10, help="segundos por técnica; siempre hay una vuelta")
-    parser.add_argument("--full", action="store_true", help="las de muchas pasadas, también con lotes mayores")
+    parser.add_argument("--full", action="store_true", help="las de muchas pasadas, también con más de una imagen")
     parser.add_argument("--size", type=int, default=224, help="lado de la imagen, en píxeles")
     parser.add_argument("--device", default="auto", help="auto, cpu o cuda")
     parser.add_argument(
@@ -166,8 +166,7 @@ def main() -> None:
             x = torch.rand(batch, 3, options.size, options.size, device=device)
             case, block = Case(net, model, x, device), []
             for name in options.methods:
-                many = name in MANY_PASSES
-                if many and batch > min(options.batch) and not options.full:
+                if name in MANY_PASSES and batch > 1 and not options.full:
                     continue
                 with console.status(f"{net}, lote {batch}, {METHODS[name][0]}"):
                     block.append(compare(case, name, options.rounds, options.budget))
