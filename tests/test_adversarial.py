@@ -396,6 +396,15 @@ def test_with_nothing_to_move_the_images_stay():
     assert torch.equal(pgd(flat, X, Y, 0.1, 0.1, 2, False), X)
 
 
+def test_a_rounding_out_of_the_range_is_forgiven():
+    for x in (X.round() - 5e-5, X.round() + 5e-5):
+        found = random_signs(x, 0.1, seeded())
+        assert (found.min(), found.max()) == (0, 1)
+    for x in (X.round() - 1e-3, X.round() + 1e-3):
+        with pytest.raises(ConvlabError, match="Normalized"):
+            random_signs(x, 0.1)
+
+
 def test_the_largest_size_is_the_whole_range():
     assert set(random_signs(X, 1).unique().tolist()) == {0, 1}
 
