@@ -137,11 +137,12 @@ def test_on_a_linear_model_the_map_is_the_contribution_of_each_pixel():
 @pytest.mark.parametrize(("patch", "stride"), [(3, 2), (4, 4), (2, 1), (7, 3)])
 @pytest.mark.parametrize("output", ["logit", "probability"])
 @pytest.mark.parametrize("shortcut", [True, False])
-def test_agrees_with_the_definition(patch, stride, output, shortcut):
+def test_agrees_with_the_definition(patch, stride, output, shortcut, shortcuts):
     model, fill = curved(), torch.rand_like(X)
     expected = slow_map(model, X, TARGET, patch, stride, fill, output == "probability")
     found = occlusion_map(model, X, TARGET, patch, stride, fill, output=output, incremental=shortcut)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    assert bool(shortcuts) != shortcut
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 50, "auto"])
@@ -260,7 +261,7 @@ def edited(x):
 
 FOLLOWED = {
     "convolution": nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 0), groups=2),
-    "sparse": nn.Conv2d(4, 2, 1, stride=3),
+    "sparse": nn.Conv2d(4, 2, 2, stride=5),
     "max pool": lambda x: F.max_pool2d(x, 3, 2, 1),
     "dilated max pool": lambda x: F.max_pool2d(x, 2, 1, 1, dilation=3),
     "average pool": lambda x: F.avg_pool2d(x, (2, 3)),
@@ -274,10 +275,11 @@ FOLLOWED = {
     "concatenation": lambda x: torch.cat([x, x.sigmoid()], -3),
     "sum": lambda x: torch.add(x, F.max_pool2d(x, 3, 1, 1), alpha=3),
     "sum of far apart": lambda x: F.pad(F.max_pool2d(x, 5, 1, 2), (10, 0, 0, 0)) + F.pad(x, (0, 10, 0, 0)),
-    "number": lambda x: 1 - x * torch.tensor(2.0),
+    "number": lambda x: 1 - torch.tensor(2.0) * x,
     "value per channel": lambda x: x * torch.arange(4.0).view(4, 1, 1) + torch.ones(1, 4, 1, 1),
 }
 COMPLETED = {
+    "flatten": nn.Flatten(),
     "crop": lambda x: F.pad(x, (-1, 0, 0, 0)),
     "pad of channels": lambda x: F.pad(x, (0, 0, 0, 0, 0, 1)),
     "concatenation of rows": lambda x: torch.cat([x, x.sigmoid()], 2),
@@ -291,8 +293,8 @@ COMPLETED = {
     "two shapes": lambda x: x * F.max_pool2d(x, (40, 36)),
     "kernel": lambda x: F.conv2d(torch.ones(1, 4, 50, 50), x),
     "image and kernel": lambda x: F.conv2d(x, x),
-    "written in place": lambda x: x.add_(torch.arange(36.0)) * 2,
-    "written elsewhere": lambda x: torch.add(x, 1, out=torch.empty(3, 4, 40, 36)),
+    "written in place": lambda x: F.max_pool2d(x.add_(torch.arange(36.0)), 3, 1, 1),
+    "written elsewhere": lambda x: torch.sigmoid(x, out=torch.empty(3, 4, 40, 36)),
     "mean": lambda x: x.mean((2, 3)),
 }
 
@@ -306,11 +308,11 @@ def test_what_is_followed_by_pieces_and_what_is_completed(name, height, width):
     class Probe(nn.Module):
         def forward(self, x):
             y = operation(x)
-            followed.append(isinstance(y, incremental._Regions))
+            followed.append(isinstance(y, incremental._Regions) and y.patch.shape[3] < y.base.shape[3])
             return y
 
     x, fill = torch.rand(2, 1, 4, 40, 36, generator=torch.Generator().manual_seed(4))
-    occluded, rows, columns = x.repeat(3, 1, 1, 1), [3, 20, 35], [30, 0, 13]
+    occluded, rows, columns = x.repeat(3, 1, 1, 1), [3, 20, 35], [15, 3, 30]
     for k, (top, left) in enumerate(zip(rows, columns, strict=True)):
         window = slice(None), slice(top, top + height), slice(left, left + width)
         occluded[k][window] = fill[0][window]
@@ -318,6 +320,25 @@ def test_what_is_followed_by_pieces_and_what_is_completed(name, height, width):
         found, _ = incremental.forward_windows(Probe(), x, fill, rows, columns, (height, width))
         torch.testing.assert_close(found, operation(occluded))
     assert followed == [name in FOLLOWED]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: x.unsqueeze_(0),  # cambia la forma de las regiones
+        lambda x: torch.sort(
+            x, 1, out=(x.clone(), torch.empty(x.shape, dtype=torch.int64))
+        ),  # escribe en más de un sitio
+    ],
+)
+def test_writing_that_cannot_be_followed_is_refused(operation):
+    class Model(nn.Module):
+        def forward(self, x):
+            return operation(x)
+
+    x = torch.rand(1, 3, 8, 6)
+    with torch.no_grad(), pytest.raises(incremental.Unsupported):
+        incremental.forward_windows(Model(), x, 2 * x, [0, 3], [1, 2], (3, 3))
 
 
 def test_a_window_over_the_whole_image_is_an_ordinary_batch():
@@ -421,7 +442,7 @@ def test_memory_is_bounded(monkeypatch):
     """Con poco presupuesto se hacen más pasadas, nunca más grandes."""
     sizes = []
     model = load_model("mini")
-    x = formas(1, seed=3).tensor()
+    x = formas(2, seed=3).tensor()
     original = _responses.forward_windows
 
     def spy(model, x, fill, top, left, patch):
@@ -431,16 +452,17 @@ def test_memory_is_bounded(monkeypatch):
         return output, size
 
     monkeypatch.setattr(_responses, "forward_windows", spy)
+    monkeypatch.setattr(_responses, "_MEMORY", 2**28)
     expected = occlusion_map(model, x, 3, 8, 4)
-    assert [n for n, _ in sizes] == [8, 15**2 - 8], "tras la primera tanda, todo lo que cabe"
+    assert [n for n, _ in sizes] == [8, 15**2 - 8, 15**2], "tras la primera tanda, todo lo que cabe"
     sizes.clear()
     monkeypatch.setattr(_responses, "_MEMORY", 1)
     occlusion_map(model, x[..., :16, :16], 3, 8, 4)
-    assert [n for n, _ in sizes] == [8, 1], "al menos un cuadrado por tanda"
+    assert [n for n, _ in sizes] == [8, 1, *[1] * 9], "al menos un cuadrado por tanda"
     sizes.clear()
     monkeypatch.setattr(_responses, "_MEMORY", 2**20)
     torch.testing.assert_close(occlusion_map(model, x, 3, 8, 4), expected, rtol=1e-4, atol=1e-4)
-    assert sum(n for n, _ in sizes) == 15**2
+    assert sum(n for n, _ in sizes) == 2 * 15**2
     assert len(sizes) > 10
     # Lo que pide un cuadrado varía un poco con dónde cae en las rejillas de paso 2.
     assert all(16 * n * size <= 1.5 * 2**20 for n, size in sizes[1:])

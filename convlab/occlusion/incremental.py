@@ -310,6 +310,10 @@ def _constant_pad(func: Any, args: Any, kwargs: Any) -> Any:
     return _Regions(func(r.base, *args[1:], **kwargs), r.patch, r.rows + pad[2], r.columns + pad[0])
 
 
+def _view(_func: Any, args: Any, _kwargs: Any) -> Any:
+    return dense(args[0]).reshape(args[1])  # los mapas completos llevan los canales contiguos: `view` podría fallar
+
+
 def _itself(_func: Any, args: Any, _kwargs: Any) -> Any:
     return args[0]
 
@@ -346,7 +350,7 @@ _HANDLERS: dict[Any, Callable[[Any, Any, Any], Any]] = {
     aten.avg_pool2d: _average_pool,
     aten.cat: _concatenate,
     aten.constant_pad_nd: _constant_pad,
+    aten.view: _view,
     aten.detach: _itself,
-    aten.alias: _itself,
     **dict.fromkeys(_POINTWISE, _pointwise),
 }
