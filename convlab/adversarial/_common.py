@@ -60,7 +60,6 @@ def require_finite(finite: Tensor) -> None:
         )
 
 
-@torch.no_grad()
 def hits(model: nn.Module, x: Tensor, y: int | Tensor) -> Tensor:
     """Qué imágenes acierta la red, `(N,)` booleano: una pasada sin grafo."""
     logits = forward(model, x)
