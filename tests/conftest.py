@@ -32,6 +32,9 @@ BUILDERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="dónde se ejecuta test_hygiene.py: cpu, cuda o mps")
+    parser.addoption(
+        "--seeds", type=int, default=4, help="semillas visibles por ejercicio en test_exercise_catalogue.py"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,7 @@ from torch.nn import functional as F
 import convlab.gradcam
 from convlab.errors import ConvlabError
 from convlab.exercises import Exercise, Report, grade, list_exercises, load, sandbox
-from convlab.exercises.nets import NetSpec, random_net
+from convlab.exercises.nets import random_net
 
 IDS = list_exercises()
 WEIGHTS = load("gradcam.channel_weights")
@@ -75,54 +72,6 @@ def test_grad_cam_knows_every_mistake_the_course_promises() -> None:
     assert promised <= set(GRAD_CAM.misconceptions)
 
 
-@pytest.mark.parametrize("name", IDS)
-def test_catalogue_is_written_for_a_person(name: str) -> None:
-    wrong = load(name).misconceptions
-    assert len({m.title for m in wrong.values()}) == len({m.diagnosis for m in wrong.values()}) == len(wrong)
-    for key, m in wrong.items():
-        assert key == m.name
-        assert m.title
-        assert not m.title.endswith(".")
-        assert m.diagnosis.endswith(".")
-        assert len(m.diagnosis) > 60
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_variants_pass_and_each_mistake_gets_its_own_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """La matriz entera, con muchas semillas: ni un correcto rechazado ni un error sin nombre."""
-    exercise = load(name)
-    failed: dict[str, set[str]] = {key: set() for key in exercise.misconceptions}
-    for seed, hidden in SEEDS:
-        cases = exercise.cases(seed, hidden)
-        for key, function in exercise.variants.items():
-            report = check_with(exercise, cases, function)
-            assert report.passed, (key, seed, hidden, report.message)
-            assert report.score == report.max_score
-        for key, m in exercise.misconceptions.items():
-            report = check_with(exercise, cases, m.function)
-            assert report.score < report.max_score, (key, seed, hidden)
-            assert report.diagnosis == key, (key, seed, hidden, report.message)
-            assert m.diagnosis in said(report)
-            failed[key] |= {p.name for p in report.properties if not p.passed}
-    with capsys.disabled():
-        names = [p.name for p in report.properties]
-        print(f"\n{name}: errores × propiedades ({len(SEEDS)} semillas; ✗ es una propiedad que lo caza)")
-        for key, caught in failed.items():
-            print(f"  {key:28}", " ".join("✗" if n in caught else "·" for n in names))
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_closed_forms_agree_with_the_reference(name: str) -> None:
-    exercise, compared = load(name), 0
-    for seed in range(5):
-        for case in exercise.cases(seed, True):
-            if case.expected is not None:
-                found = exercise.reference(*case.build()).numpy()
-                assert np.abs(found - case.expected).max() <= 1e-6 * max(1.0, np.abs(case.expected).max())
-                compared += 1
-    assert compared >= 5
-
-
 def test_cam_of_a_pooled_network_is_its_grad_cam() -> None:
     """La identidad que enuncia el ejercicio 3, con los mapas de un caso de Grad-CAM."""
     case = next(c for c in GRAD_CAM.cases(0) if c.property_name == "Una clase por imagen")
@@ -134,38 +83,6 @@ def test_cam_of_a_pooled_network_is_its_grad_cam() -> None:
 
 
 # --- los casos -------------------------------------------------------------------------------------------------------
-
-
-def same_case(a: Any, b: Any) -> bool:
-    def flat(value: Any) -> Any:
-        if isinstance(value, NetSpec):
-            return value.layers, {k: v.tobytes() for k, v in value.state.items()}
-        return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
-
-    return {k: flat(v) for k, v in a.arguments.items()} == {k: flat(v) for k, v in b.arguments.items()}
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_cases_are_rebuilt_from_their_key_and_change_with_it(name: str) -> None:
-    exercise = load(name)
-    cases = exercise.cases(3, True)
-    again = exercise.cases(3, True)
-    assert [(c.exercise, c.seed, c.hidden, c.index) for c in cases] == [(name, 3, True, i) for i in range(len(cases))]
-    assert all(same_case(a, b) for a, b in zip(cases, again, strict=True))
-    assert not any(same_case(a, b) for a, b in zip(cases, exercise.cases(4, True), strict=True))
-    visible = exercise.cases(3)
-    assert len(cases) == 2 * len(visible)
-    assert not any(same_case(a, b) for a, b in zip(visible, cases, strict=False))
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_cases_hold_plain_data(name: str) -> None:
-    for case in load(name).cases():
-        for value in case.arguments.values():
-            assert isinstance(value, np.ndarray | int | float | str | NetSpec)
-            if isinstance(value, NetSpec):
-                json.dumps(value.layers)
-                assert all(isinstance(v, np.ndarray) for v in value.state.values())
 
 
 def test_grad_cam_cases_cover_what_forgives_nothing() -> None:
@@ -194,52 +111,6 @@ def test_specs_refuse_unknown_layers_and_never_move_the_global_generator() -> No
     before = torch.get_rng_state()
     GRAD_CAM.cases(1)[0].build()
     assert torch.equal(before, torch.get_rng_state())
-
-
-# --- en procesos distintos -------------------------------------------------------------------------------------------
-
-RUNNER = """
-import json, sys
-import numpy as np
-from convlab.exercises import load
-
-exercise_id, function, seed, hidden, folder = sys.argv[1:]
-exercise = load(exercise_id)
-student = exercise.variants.get(function) or exercise.misconceptions[function].function
-for case in exercise.cases(int(seed), hidden == "True"):
-    outputs = exercise.run(student, case)
-    value = outputs.pop("value")
-    if isinstance(value, np.ndarray):
-        np.savez(f"{folder}/{case.index}.npz", value=value)
-    else:
-        outputs["value"] = value
-    with open(f"{folder}/{case.index}.json", "w") as file:
-        json.dump(outputs, file)
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "function"),
-    [("gradcam.grad_cam", "no_relu"), ("gradcam.grad_cam", "needs_trainable_parameters"), ("gradcam.cam", "loop")],
-)
-def test_judge_decides_in_another_process_with_npz_and_json(name: str, function: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RUNNER, name, function, "7", "True", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    exercise = load(name)
-    cases, outputs = exercise.cases(7, True), []
-    for case in cases:
-        read = json.loads((tmp_path / f"{case.index}.json").read_text())
-        if "value" not in read:
-            with np.load(tmp_path / f"{case.index}.npz", allow_pickle=False) as file:
-                read["value"] = file["value"]
-        outputs.append(read)
-    apart = exercise.report(cases, outputs)
-    here = exercise.check(
-        exercise.variants.get(function) or exercise.misconceptions[function].function, seed=7, hidden=True
-    )
-    assert (apart.score, apart.diagnosis, apart.message) == (here.score, here.diagnosis, here.message)
-    assert apart.diagnosis == (function if function in exercise.misconceptions else None)
 
 
 # --- lo que un estudiante puede hacer --------------------------------------------------------------------------------
@@ -274,12 +145,12 @@ ACCIDENTS: dict[str, tuple[Any, str]] = {
     "no devuelve nada": (lambda g: None, "¿falta el `return`?"),
     "NaN": (lambda g: g.mean((2, 3)) * torch.nan, "NaN"),
     "infinito": (lambda g: g.mean((2, 3)) / 0, "infinitos"),
-    "lista": (lambda g: g.mean((2, 3)).tolist(), "un valor de tipo list"),
-    "lista de tensores": (lambda g: list(g.mean((2, 3))), "un valor de tipo list"),
-    "número": (lambda g: 3.0, "un valor de tipo float"),
+    "lista": (lambda g: g.mean((2, 3)).tolist(), "una lista de 1 elemento"),
+    "lista de tensores": (lambda g: list(g.mean((2, 3))), "una lista de 1 elemento"),
+    "número": (lambda g: 3.0, "devolviste un número"),
     "tensor sin dimensiones": (lambda g: g.mean(), "devolviste ()"),
     "matriz de NumPy": (lambda g: g.mean((2, 3)).numpy(), "un valor de tipo ndarray"),
-    "texto": (lambda g: "hola", "un valor de tipo str"),
+    "texto": (lambda g: "hola", "devolviste un texto"),
     "generador": (lambda g: (x for x in g), "un valor de tipo generator"),
     "complejo": (lambda g: g.mean((2, 3)).to(torch.complex64), "complex64"),
     "disperso": (lambda g: g.mean((2, 3)).to_sparse(), "sparse"),
@@ -312,16 +183,6 @@ def test_accidents_are_a_spanish_message_and_zero(name: str, hidden: bool, capfd
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", IDS)
-def test_a_function_that_returns_zeros_gets_nothing(name: str) -> None:
-    exercise = load(name)
-    shapes = {c.index: exercise.reference(*c.build()).shape for c in exercise.cases()}
-    calls = iter(range(len(shapes)))
-    report = exercise.check(lambda *_: torch.zeros(shapes[next(calls)], dtype=torch.float64))
-    assert report.score == 0
-    assert any(p.message.startswith("No puntúa hasta que se cumpla") for p in report.properties)
-
-
 def test_one_failing_case_costs_only_its_own_points() -> None:
     def only_one_image(gradients: torch.Tensor) -> torch.Tensor:
         if len(gradients) == 3:
@@ -338,14 +199,6 @@ def test_wrong_dtype_costs_only_its_own_points() -> None:
     report = WEIGHTS.check(lambda g: g.mean((2, 3)).float())
     assert [p.name for p in report.properties if not p.passed] == ["Mismo tipo y dispositivo que la entrada"]
     assert "Se esperaba el tipo float64, como la entrada, y devolviste float32" in said(report)
-
-
-def test_points_of_the_properties_add_up() -> None:
-    for exercise in map(load, IDS):
-        for hidden, points in ((False, exercise.visible_points), (True, exercise.hidden_points)):
-            report = exercise.check(next(iter(exercise.variants.values())), hidden=hidden)
-            assert report.max_score == report.score == points
-            assert sum(p.max_points for p in report.properties) == pytest.approx(points)
 
 
 @pytest.mark.parametrize(

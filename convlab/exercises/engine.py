@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from convlab.exercises import compare, sandbox
 from convlab.exercises.case import Case, Draft
-from convlab.exercises.footprint import TRACES, Footprint, plain, restored
+from convlab.exercises.footprint import TRACES, Footprint, restored
 from convlab.exercises.report import Report, Verdict, score_properties, write_message
+from convlab.exercises.values import as_tensors, kinds, plain
 
 TIME_LIMIT = 10.0
 """Segundos por caso; la referencia tarda milisegundos."""
@@ -100,7 +100,7 @@ class Exercise:
         cases = []
         for index, (name, source) in enumerate(sources):
             draft = source(np.random.default_rng([*key, index]))
-            cases.append(Case(self.id, seed, hidden, index, name, draft.arguments, draft.setup, draft.expected))
+            cases.append(Case(self.id, seed, hidden, index, name, draft))
         return cases
 
     def run(self, function: Callable[..., Any], case: Case, *, time_limit: float = TIME_LIMIT) -> Outputs:
@@ -110,7 +110,7 @@ class Exercise:
         -------
         dict
             Además de lo que dice `sandbox.call`: `value`, lo devuelto, con matrices de NumPy en vez de tensores;
-            `type`, `dtype` y `device`, lo que era; `traces`, las huellas que dejó.
+            `leaves`, el tipo y el dispositivo de cada cosa devuelta; `traces`, las huellas que dejó.
         """
         return _execute(function, case, (self.reference,), time_limit)
 
@@ -118,19 +118,19 @@ class Exercise:
         """Decide un caso con lo devuelto. No necesita la función del estudiante ni su proceso."""
         if outputs["kind"] != "ok":
             return Verdict(False, outputs["message"])
-        expected = self._expected(case)
-        if outputs["type"] != "Tensor":
-            got = "nada: ¿falta el `return`?" if outputs["value"] is None else f"un valor de tipo {outputs['type']}."
-            return Verdict(False, f"Se esperaba un tensor {expected['value'].shape} y devolviste {got}")
-        precision = "float64" if case.dtype == outputs["dtype"] == "float64" else "float32"
-        problem = compare.difference(outputs["value"], expected["value"], precision)
+        reference, tolerance = self._answer(case, "", self.reference), _tolerance(case, outputs)
+        expected = case.draft.expected
+        if case.draft.measure is None:
+            expected = reference["value"] if expected is None else expected
+            problem = compare.difference(outputs["value"], expected, tolerance)
+        else:
+            problem = compare.difference(outputs["value"], reference["value"], tolerance, values=False)
+            if not problem:
+                expected = _measured(case, reference)["value"] if expected is None else expected
+                problem = compare.broken_fact(_measured(case, outputs)["value"], expected, tolerance)
         if problem:
             return Verdict(False, f"{problem} Caso: {case}.")
-        typing = ""
-        for key, noun in (("dtype", "tipo"), ("device", "dispositivo")):
-            if outputs[key] != expected[key]:
-                typing = f"Se esperaba el {noun} {expected[key]}, como la entrada, y devolviste {outputs[key]}."
-        return Verdict(True, "", typing, tuple(outputs["traces"]))
+        return Verdict(True, "", compare.wrong_type(outputs["leaves"], reference["leaves"]), tuple(outputs["traces"]))
 
     def report(self, cases: Sequence[Case], outputs: Sequence[Outputs]) -> Report:
         """Junta los veredictos de todos los casos de una semilla en puntos y un mensaje."""
@@ -140,7 +140,10 @@ class Exercise:
             (p.name, p.weight, [v for case, v in zip(cases, verdicts, strict=True) if case.property_name == p.name])
             for p in self.properties
         ]
-        results = score_properties(groups, TRACES, max_score)
+        typed = any(
+            " en " in kind for case in cases for kind in self._answer(case, "", self.reference)["leaves"].values()
+        )
+        results = score_properties(groups, TRACES, max_score, typed)
         diagnosis = None if all(r.passed for r in results) else self._diagnose(cases, outputs, verdicts)
         report = Report(self.id, max_score, tuple(results), diagnosis.name if diagnosis else None)
         first = next((c for c, v in zip(cases, verdicts, strict=True) if not v.passed and not c.hidden), None)
@@ -186,10 +189,6 @@ class Exercise:
                 stopped = outputs
             yield outputs
 
-    def _expected(self, case: Case) -> Outputs:
-        found = self._answer(case, "", self.reference)
-        return found if case.expected is None else found | {"value": case.expected}
-
     def _answer(self, case: Case, name: str, function: Callable[..., Any]) -> Outputs:
         """Lo que da una función de confianza; se guarda, porque solo depende de la clave del caso."""
         key = (name, case.seed, case.hidden, case.index)
@@ -213,7 +212,7 @@ class Exercise:
             same = [
                 m
                 for m in self.misconceptions.values()
-                if all(compare.same_behaviour(o, self._answer(c, m.name, m.function), silent) for c, o, _ in chosen)
+                if all(_same_behaviour(c, o, self._answer(c, m.name, m.function), silent) for c, o, _ in chosen)
             ]
             if len(same) == 1:
                 return same[0]
@@ -224,19 +223,48 @@ def _execute(function: Callable[..., Any], case: Case, forbidden: tuple[Any, ...
     with restored():
         arguments = case.build()
         before = Footprint(arguments)
-        outputs = sandbox.call(function, dict(zip(case.arguments, arguments, strict=True)), forbidden, time_limit)
+        named = dict(zip(case.arguments, arguments, strict=True))
+        outputs = sandbox.call(function, named, forbidden, time_limit, case.draft.call)
         value = outputs["value"]
-        tensor = isinstance(value, torch.Tensor)
-        return outputs | {
-            "value": plain(value),
-            "type": "Tensor" if tensor else type(value).__name__,
-            "dtype": str(value.dtype).removeprefix("torch.") if tensor else "",
-            "device": value.device.type if tensor else "",
-            "traces": before.traces(),
-        }
+        return outputs | {"value": plain(value), "leaves": kinds(value), "traces": before.traces(value)}
+
+
+def _tolerance(case: Case, outputs: Outputs) -> float:
+    if case.draft.tolerance is not None:
+        return case.draft.tolerance
+    half = any(kind.startswith(("float32", "float16", "bfloat16")) for kind in outputs["leaves"].values())
+    return compare.TOLERANCE["float64" if case.dtype == "float64" and not half else "float32"]
+
+
+def _measured(case: Case, outputs: Outputs) -> Outputs:
+    """Lo mismo con los hechos en vez del valor; tal cual, si de ese valor no se puede decir nada."""
+    if case.draft.measure is None or outputs["kind"] != "ok":
+        return outputs
+    with restored():
+        try:
+            facts = case.draft.measure(as_tensors(outputs["value"]), *case.build())
+        except Exception:  # la forma no es la debida, y eso ya se dice
+            return outputs
+    return outputs | {"value": plain(facts)}
+
+
+def _same_behaviour(case: Case, one: Outputs, other: Outputs, details: bool) -> bool:
+    """Si dos ejecuciones hicieron lo mismo. Con `details` cuentan además el tipo, el dispositivo y las huellas."""
+    keys = ("kind", "error", "leaves", "traces") if details else ("kind", "error")
+    tolerance = max(_tolerance(case, one), _tolerance(case, other))
+    return all(one[key] == other[key] for key in keys) and compare.same(
+        _measured(case, one)["value"], _measured(case, other)["value"], tolerance
+    )
 
 
 def _not_called(message: str) -> Outputs:
     """Lo que daría `run` si no hay función que llamar."""
-    nothing = dict.fromkeys(("error", "stdout", "type", "dtype", "device"), "")
-    return nothing | {"kind": "missing", "value": None, "message": message, "traces": []}
+    return {
+        "kind": "missing",
+        "error": "",
+        "stdout": "",
+        "value": None,
+        "message": message,
+        "leaves": {},
+        "traces": [],
+    }

@@ -12,12 +12,16 @@ import torch
 from torch import nn
 from torch.nn.modules import module as _module
 
+from convlab.exercises.values import tensors
+
 TRACES = {
     "input": "La entrada ha cambiado: trabaja sobre una copia (`x.clone()`) y evita operaciones como `x *= …` o "
     "`clamp_`.",
     "input_grad": "Ha quedado un `.grad` en la entrada: usa `torch.autograd.grad`, que devuelve el gradiente sin "
     "guardarlo.",
     "input_requires_grad": "La entrada ha quedado con otro `requires_grad`: trabaja sobre `x.detach().clone()`.",
+    "view": "Lo que devuelves comparte memoria con lo que recibiste: quien cambie uno cambiará el otro. Devuelve un "
+    "tensor nuevo (`.clone()`).",
     "hooks": "Han quedado ganchos puestos: guarda lo que devuelve `register_forward_hook` y llama a su `.remove()` "
     "en un `finally`.",
     "forward": "Un módulo ha quedado con su `forward` cambiado: devuélvelo a como estaba.",
@@ -26,7 +30,8 @@ TRACES = {
     "requires_grad": "Algún parámetro ha quedado con otro `requires_grad`.",
     "grad": "Han quedado gradientes en los parámetros: usa `torch.autograd.grad` en vez de `.backward()`.",
     "values": "Los pesos o las estadísticas del modelo han cambiado.",
-    "random": "Se ha movido el estado global del azar. Aquí no hace falta ningún número al azar.",
+    "random": "Se ha movido el estado global del azar: usa el `generator` que recibe la función; si no recibe ninguno, "
+    "no hace falta azar.",
     "settings": "Ha cambiado un ajuste global de PyTorch: usa `with torch.no_grad():` o `with torch.enable_grad():`, "
     "que lo devuelven al salir.",
 }
@@ -38,13 +43,14 @@ class Footprint:
     """El estado de los argumentos y lo global antes de la llamada, para decir después qué cambió."""
 
     def __init__(self, arguments: tuple[Any, ...]) -> None:
-        self._tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
+        self._arguments = arguments
+        self._tensors = list(tensors(arguments))
         self._models = [a for a in arguments if isinstance(a, nn.Module)]
         self._before = self._tensor_states(), self._model_states(), _global_state()
 
-    def traces(self) -> list[str]:
-        """Las claves de `TRACES` de todo lo que quedó distinto."""
-        found = []
+    def traces(self, returned: Any = None) -> list[str]:
+        """Las claves de `TRACES` de todo lo que quedó distinto, y si lo devuelto es la memoria de lo recibido."""
+        found = ["view"] if self._shares_memory(returned) else []
         tensors, models, everywhere = self._before
         now = self._tensor_states(), self._model_states(), _global_state()
         for before, after in zip([*tensors, *models, everywhere], [*now[0], *now[1], now[2]], strict=True):
@@ -52,10 +58,19 @@ class Footprint:
         return [key for key in TRACES if key in found]
 
     def _tensor_states(self) -> list[dict[str, Any]]:
-        return [
+        structure = [{"input": _skeleton(a)} for a in self._arguments if isinstance(a, list | dict)]
+        return structure + [
             {"input": [t.detach().clone()], "input_grad": t.grad is None, "input_requires_grad": t.requires_grad}
             for t in self._tensors
         ]
+
+    def _shares_memory(self, returned: Any) -> bool:
+        own = [*self._tensors, *(t for model in self._models for t in model.state_dict().values())]
+        known = {t.untyped_storage().data_ptr() for t in own} - {0}
+        return any(
+            t.layout == torch.strided and t.device.type != "meta" and t.untyped_storage().data_ptr() in known
+            for t in tensors(returned)
+        )
 
     def _model_states(self) -> list[dict[str, Any]]:
         return [
@@ -104,6 +119,15 @@ def _global_state() -> dict[str, Any]:
     }
 
 
+def _skeleton(value: Any) -> Any:
+    """Una lista o un diccionario con la identidad de lo que no es un dato simple: dice si se le quitó o puso algo."""
+    if isinstance(value, list | tuple):
+        return [_skeleton(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _skeleton(v) for k, v in value.items()}
+    return value if isinstance(value, bool | int | float | str | None) else id(value)
+
+
 def _same(before: Any, after: Any) -> bool:
     if isinstance(before, list) and before and isinstance(before[0], torch.Tensor):
         return len(before) == len(after) and all(
@@ -111,23 +135,3 @@ def _same(before: Any, after: Any) -> bool:
             for a, b in zip(before, after, strict=True)
         )
     return bool(before == after)
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """Lo devuelto como matrices de NumPy, números, cadenas, listas y diccionarios; lo demás, `{"type": nombre}`."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, torch.Tensor):
-        if value.layout != torch.strided or value.device.type == "meta":
-            return {"type": f"un tensor sin valores que leer ({value.layout}, {value.device})"}
-        # Por la clase base: una subclase no puede fingir otros valores.
-        tensor = torch.Tensor.detach(value.as_subclass(torch.Tensor)).cpu().resolve_conj().resolve_neg()
-        return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy().copy()
-    if isinstance(value, np.ndarray | np.generic):
-        array = np.array(value)
-        return array if array.dtype.kind in "biufc" else {"type": f"matriz de {array.dtype}"}
-    if isinstance(value, list | tuple) and depth < 6:
-        return [plain(v, depth + 1) for v in value[:1000]]
-    if isinstance(value, dict) and depth < 6:
-        return {str(k): plain(v, depth + 1) for k, v in list(value.items())[:1000]}
-    return {"type": type(value).__name__}

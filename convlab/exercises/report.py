@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-TYPING = ("Mismo tipo y dispositivo que la entrada", 0.5)
+TYPING = {True: ("Mismo tipo y dispositivo que la entrada", 0.5), False: ("Devuelve el tipo que se pide", 0.5)}
 CLEAN = ("No deja huellas", 1.0)
 
 
@@ -68,7 +68,10 @@ class Report:
 
 
 def score_properties(
-    groups: Sequence[tuple[str, float, Sequence[Verdict]]], explanations: Mapping[str, str], max_score: float
+    groups: Sequence[tuple[str, float, Sequence[Verdict]]],
+    explanations: Mapping[str, str],
+    max_score: float,
+    tensors: bool = True,
 ) -> list[PropertyResult]:
     """Puntúa cada propiedad, más dos que miran todos los casos con el valor correcto: el tipo y las huellas.
 
@@ -81,6 +84,8 @@ def score_properties(
         El mensaje de cada huella.
     max_score
         Los puntos que se reparten, según los pesos.
+    tensors
+        Si lo que se devuelve lleva tensores; si no, no hay dispositivo del que hablar.
 
     Examples
     --------
@@ -94,7 +99,7 @@ def score_properties(
     base, blocked = rows[0][0], rows[0][2] is not None
     waiting = f"No puntúa hasta que se cumpla «{base}»."
     clean = " ".join(explanations[trace] for trace in traces)
-    rows += [(*TYPING, typing or None), (*CLEAN, clean or None)]
+    rows += [(*TYPING[tensors], typing or None), (*CLEAN, clean or None)]
     total = sum(weight for _, weight, _ in rows)
     results = []
     for name, weight, problem in rows:

@@ -18,6 +18,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 OUTPUT_LIMIT = 2000
@@ -45,9 +46,13 @@ class _Limited(io.TextIOBase):
 
 
 def call(
-    function: Callable[..., Any], arguments: Mapping[str, Any], forbidden: tuple[Any, ...], time_limit: float
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    forbidden: tuple[Any, ...],
+    time_limit: float,
+    use: Callable[..., Any] | None = None,
 ) -> dict[str, Any]:
-    """Llama a la función, con los argumentos por orden, y cuenta qué pasó.
+    """Llama a la función, con los argumentos por orden o como diga `use(función, *argumentos)`, y cuenta qué pasó.
 
     Returns
     -------
@@ -61,8 +66,9 @@ def call(
         Si quien está delante interrumpe la ejecución.
     """
     result: dict[str, Any] = {"kind": "ok", "value": None, "error": "", "message": "", "stdout": ""}
-    if problem := _wrong_signature(function, arguments):
+    if use is None and (problem := _wrong_signature(function, arguments)):
         return result | {"kind": "signature", "error": "TypeError", "message": problem}
+    work = partial(function if use is None else partial(use, function), *arguments.values())
     printed = _Limited()
     _refused.clear()
     try:
@@ -73,7 +79,7 @@ def call(
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
-            result["value"] = _within(time_limit, lambda: function(*arguments.values()))
+            result["value"] = _within(time_limit, work)
     except Timeout:
         result |= {"kind": "timeout", "message": f"Tardó más de {time_limit:g} s. ¿Hay un bucle que no termina?"}
     except KeyboardInterrupt:

@@ -25,13 +25,13 @@
 # - dibujar un mapa sobre su imagen sin falsearlo;
 # - medir si un mapa acierta, en vez de fiarte de la vista.
 #
-# | ejercicio | qué escribes | minutos | dificultad |
-# |---|---|---|---|
-# | 1 | `channel_weights` | 5 | 1 de 5 |
-# | 2 | `grad_cam` | 25 | 4 de 5 |
-# | 3 | `cam` | 15 | 3 de 5 |
-# | 4 | `overlay` | 15 | 2 de 5 |
-# | 5 | `iou_at_threshold` | 20 | 4 de 5 |
+# | ejercicio | qué escribes | minutos | dificultad | importancia |
+# |---|---|---|---|---|
+# | 1 | `channel_weights` | 5 | 1 de 5 | 3 de 5 |
+# | 2 | `grad_cam` | 25 | 4 de 5 | 5 de 5 |
+# | 3 | `cam` | 15 | 3 de 5 | 3 de 5 |
+# | 4 | `overlay` | 15 | 2 de 5 | 3 de 5 |
+# | 5 | `iou_at_threshold` | 20 | 4 de 5 | 5 de 5 |
 #
 # **Cómo se trabaja.** Cada ejercicio tiene un enunciado, una celda para tu función, pistas plegadas (ábrelas de una
 # en una, cuando te hagan falta), una comprobación que te dice qué falla y por qué, y una figura hecha con *tu*
@@ -45,30 +45,16 @@
 
 # %% nbgrader={"grade": false, "grade_id": "preparacion", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import torch
-from IPython.display import display
 from torch import nn
 from torch.nn import functional as F
 
 from convlab.data.formas import SHAPES, WATERMARK_CLASS, formas
-from convlab.exercises import grade
+from convlab.exercises import grade, show
 from convlab.hooks import activation_and_gradient
 from convlab.models import load_model
 from convlab.plots import colorize, image_grid
 
 mini = load_model("mini")  # la red que explicas; al final conocerás a la tramposa, «mini-atajo»
-
-
-def show(draw, alt):
-    """Enseña la figura que devuelve `draw`; si aún falta una función, lo dice y no se enfada."""
-    try:
-        figure = draw()
-    except NotImplementedError as missing:
-        print(f"Aquí saldrá una figura hecha con tu código. {missing}")
-    except Exception as error:
-        print(f"La figura aún no sale ({type(error).__name__}: {error}). La comprobación de arriba te dice más.")
-    else:
-        display(figure, metadata={"image/png": {"alt": alt}})
-
 
 # %% [markdown]
 # ## Un ejemplo resuelto: mirar dentro con un gancho
@@ -536,6 +522,12 @@ show(draw_iou, alt="La zona caliente de una escena con cinco umbrales, cada vez 
 # en contra, y la media espacial puede anular gradientes de signo opuesto. No dice *qué* ve la red ahí (forma, color o
 # textura), y no distingue nada más fino que una celda de la capa. Que el calor caiga en el objeto tampoco prueba que
 # la red acierte por buenas razones: la etiqueta estaba en una esquina, pero un atajo puede estar en el objeto.
+#
+# | nivel | qué contiene la respuesta |
+# |---|---|
+# | excelente | distingue indicio de causa, propone cómo comprobarlo (tapar y medir) y da otro límite con su porqué |
+# | bien | da dos límites ciertos (causa, zonas frías, qué ve ahí, resolución, buenas razones) sin explicarlos del todo |
+# | insuficiente | dice solo que «puede fallar», o toma el mapa por prueba de lo que la red mira |
 
 # %% [markdown]
 # **Para seguir.** El capítulo 09 del libro mide Grad-CAM contra controles (un mapa al azar, un Gauss centrado) y lo

@@ -12,7 +12,7 @@ from convlab import gradcam
 from convlab.exercises.case import Draft
 from convlab.exercises.catalogue import Catalogue
 from convlab.exercises.engine import Exercise, Property
-from convlab.exercises.gradcam.networks import gap_net, images, one_class_each
+from convlab.exercises.nets import gap_net, images, one_class_each
 from convlab.hooks import capture
 
 _catalogue = Catalogue()

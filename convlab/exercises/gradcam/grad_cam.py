@@ -14,16 +14,8 @@ from convlab.exercises.case import Draft
 from convlab.exercises.engine import Exercise, Property
 from convlab.exercises.gradcam.grad_cam_errors import CATALOGUE
 from convlab.exercises.gradcam.grad_cam_variants import VARIANTS
-from convlab.exercises.gradcam.networks import (
-    favourable,
-    gap_net,
-    images,
-    losing_classes,
-    mixed_signs,
-    mlp_net,
-    one_class_each,
-)
-from convlab.exercises.nets import NetSpec
+from convlab.exercises.gradcam.networks import favourable, mixed_signs
+from convlab.exercises.nets import NetSpec, gap_net, images, losing_classes, mlp_net, one_class_each
 from convlab.hooks import capture
 
 
