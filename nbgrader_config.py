@@ -37,6 +37,17 @@ c.Execute.error_on_timeout = {
 }
 c.Execute.shutdown_kernel = "immediate"  # nada que guardar: ahorra la espera del cierre ordenado
 
+# Lo que lee quien valida su cuaderno antes de entregarlo.
+c.Validator.failed_warning = (
+    "NO SE CUMPLEN DEL TODO {num_failed} COMPROBACIONES. Si entregas así, no tendrás todos los puntos.\n"
+)
+c.Validator.changed_warning = (
+    "HAN CAMBIADO {num_changed} CELDAS DE COMPROBACIÓN. Al calificar se repone la original: que esta pase no basta.\n"
+)
+c.Validator.type_changed_warning = (
+    "HA CAMBIADO EL TIPO DE {num_changed} CELDAS. Al calificar se repone el original: que pase no basta.\n"
+)
+
 c.HTMLExporter.template_name = "feedback_es"
 c.HTMLExporter.template_file = "comentarios.html.j2"  # con otro nombre puede heredar el index.html.j2 de nbgrader
 c.HTMLExporter.extra_template_basedirs = [

@@ -65,21 +65,21 @@ def kill_matrix(exercises: Iterable[Exercise]) -> Markdown:
     Una tabla por ejercicio: una fila por programa, con los puntos, si el diagnóstico fue el suyo y una columna por
     propiedad, que el pie nombra. No cuenta lo que debería pasar sino lo que pasa al construir la página.
     """
+    from convlab.exercises.matrix import kill_matrix as programs_of
+
     tables = []
     for exercise in exercises:
-        wrong = {m.title: (m.function, name) for name, m in exercise.misconceptions.items()}
-        right = {f"*Correcta: {name}*": (function, None) for name, function in exercise.variants.items()}
-        rows = []
-        for title, (function, expected) in {**wrong, **right}.items():
-            report = exercise.check(function, hidden=True)
-            rows.append(
-                {
-                    "Programa": title,
-                    f"Puntos (de {report.max_score:g})": f"{report.score:g}",
-                    "Diagnóstico": "✓" if report.diagnosis == expected else "✗",
-                }
-                | {str(k): "✓" if p.passed else "✗" for k, p in enumerate(report.properties, 1)}
-            )
+        programs = programs_of(exercise)
+        rows = [
+            {
+                "Programa": row.title if row.wrong else f"*Correcta: {row.name}*",
+                f"Puntos (de {row.report.max_score:g})": f"{row.report.score:g}",
+                "Veredicto": "✓" if row.right_verdict else "✗",
+            }
+            | {str(k): "✓" if p.passed else "✗" for k, p in enumerate(row.report.properties, 1)}
+            for row in programs
+        ]
+        report = programs[0].report
         slug = exercise.id.replace(".", "-").replace("_", "-")
         legend = "; ".join(f"**{k}** {p.name}" for k, p in enumerate(report.properties, 1))
         caption = f"{exercise.title}: `{exercise.id}`. Propiedades: {legend}."

@@ -1,4 +1,4 @@
-"""La línea de órdenes: `convlab explain`, `index`, `search`, `models` y `train`.
+"""La línea de órdenes: `convlab explain`, `index`, `search`, `models`, `train` y `check`.
 
 torch tarda segundos en arrancar: se importa dentro de cada orden, cuando los argumentos ya se han comprobado.
 """
@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from convlab import __version__
+from convlab._check_cli import check
 from convlab._search_cli import index, search
 from convlab._typer_es import SpanishCommand, SpanishGroup
 from convlab.errors import ConvlabError, unknown_name
@@ -98,6 +99,7 @@ def explain(
 
 app.command(cls=SpanishCommand)(index)
 app.command(cls=SpanishCommand)(search)
+app.command(cls=SpanishCommand)(check)
 
 
 @app.command(cls=SpanishCommand)

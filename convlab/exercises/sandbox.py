@@ -79,7 +79,7 @@ def call(
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
-            result["value"] = _within(time_limit, work)
+            result["value"] = within(time_limit, work)
     except Timeout:
         result |= {"kind": "timeout", "message": f"Tardó más de {time_limit:g} s. ¿Hay un bucle que no termina?"}
     except KeyboardInterrupt:
@@ -87,7 +87,7 @@ def call(
     except NotImplementedError as error:
         result |= {"kind": "unwritten", "error": "NotImplementedError", "message": str(error)}
     except BaseException as error:  # también `exit()`: pase lo que pase, la comprobación sigue
-        result |= {"kind": "error", "error": type(error).__name__, "message": _explain(error)}
+        result |= {"kind": "error", "error": type(error).__name__, "message": explain(error)}
     if _refused:  # aunque un `except:` se lo haya tragado
         text = f"Llamaste a `{_refused[0]}` de convlab, que es la función que se te pide. Escríbela tú."
         result |= {"kind": "forbidden", "value": None, "message": text}
@@ -105,7 +105,8 @@ def _wrong_signature(function: Callable[..., Any], arguments: Mapping[str, Any])
     return ""
 
 
-def _explain(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
+    """Qué excepción fue y en qué línea de quien escribió la función."""
     try:
         text = str(error)[:300]
     except Exception:  # la excepción es del estudiante, y su texto también
@@ -142,7 +143,7 @@ def _blocked(functions: tuple[Any, ...]) -> Iterator[None]:
             f.__code__ = code
 
 
-def _within(seconds: float, work: Callable[[], Any]) -> Any:
+def within(seconds: float, work: Callable[[], Any]) -> Any:
     """Ejecuta `work` y lanza `Timeout` si no acaba a tiempo."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         return _within_thread(seconds, work)

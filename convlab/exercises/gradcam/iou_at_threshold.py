@@ -80,6 +80,17 @@ def _empty_union(rng: np.random.Generator) -> Draft:
     return _closed_form(arguments)
 
 
+def _single_pixel(rng: np.random.Generator) -> Draft:
+    """Zona y objeto son el mismo píxel: la unión vale 1, el menor divisor que no es cero."""
+    arguments = _arguments(rng, [1.0], _fraction(rng))
+    place = np.unravel_index(arguments["heat"].argmax(), arguments["heat"].shape)
+    arguments["heat"] *= 0.2
+    arguments["heat"][place] = 1
+    arguments["mask"][:] = False
+    arguments["mask"][place] = True
+    return _closed_form(arguments)
+
+
 def _with_negatives(rng: np.random.Generator) -> Draft:
     """Un mapa con signo: el umbral sigue siendo una fracción del máximo, no del recorrido."""
     arguments = _arguments(rng, [1.0, 1.0], _fraction(rng))
@@ -248,7 +259,7 @@ EXERCISE = Exercise(
         Property("El umbral es una fracción del máximo de cada mapa", 2, (_scales, _with_negatives)),
         Property("El umbral se incluye", 1, (_ties,)),
         Property("Un mapa sin nada positivo no tiene zona", 1, (_nothing_positive,)),
-        Property("Una unión vacía vale 0", 1, (_empty_union,)),
+        Property("Uniones vacías, que valen 0, o de un píxel", 1, (_empty_union, _single_pixel)),
         Property("float32 y memoria no contigua", 1, (_float32, _strided)),
     ),
     misconceptions=_catalogue.misconceptions,
