@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from math import ceil
 from typing import Any
 
@@ -37,7 +36,7 @@ LAYERS = {"resnet18": "layer4", "vgg16": "features.29"}
 CLASS = 7
 COPIES = 8  # copias de SmoothGrad y nodos de los gradientes integrados
 NODES = 50  # los nodos por omisión de Captum: con ellos se mide la memoria
-OWN_BATCH: int = signature(integrated_gradients).parameters["batch_size"].default  # también el de SmoothGrad
+PER_PASS = (1, 2, 4, 8)  # divisores de COPIES
 STEPS, EPS, ALPHA = 5, 4 / 255, 1 / 255
 PATCH, STRIDE = 32, 16
 OCCLUSION_BATCHES = (1, 8, 16, 32)
@@ -116,7 +115,10 @@ def one_pass(own: Callable[..., Tensor], peer: Callable[[nn.Module], Any]) -> Ca
 
 
 def gradcam(case: Case) -> Method:
-    """El mapa de una clase, con ReLU y ampliado al tamaño de la imagen."""
+    """El mapa de una clase, con ReLU y ampliado al tamaño de la imagen.
+
+    El mínimo incluye derivar el logit respecto de la capa: en vgg16 son tres capas densas con casi todos los pesos.
+    """
     layer, size = LAYERS[case.net], tuple(case.x.shape[2:])
     module = get_layer(case.model, layer)
     captum = LayerGradCam(case.model, module)
@@ -125,9 +127,22 @@ def gradcam(case: Case) -> Method:
         with GradCAM(case.model, [module]) as cam:  # fuera del contexto sus ganchos seguirían puestos
             cam(case.x, [ClassifierOutputTarget(CLASS)] * len(case.x))
 
+    def bare() -> None:
+        leaves: list[Tensor] = []
+
+        def cut(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            leaves.append(output.requires_grad_())
+            torch.set_grad_enabled(True)  # hasta que acabe el no_grad de fuera
+
+        handle = module.register_forward_hook(cut)
+        with torch.no_grad(), frozen(case.model):
+            logits = case.model(case.x)
+        handle.remove()
+        torch.autograd.grad(logits[:, CLASS].sum(), leaves)
+
     return Method(
         own=lambda: grad_cam(case.model, case.x, CLASS, layer),
-        bare=lambda: case.forward(case.x),
+        bare=bare,
         forwards=1,
         backwards=0,
         peers={
@@ -145,13 +160,14 @@ def gradcam(case: Case) -> Method:
 
 
 def copies(case: Case, own: Call, peers: list[Setting]) -> Method:
-    """Las técnicas que promedian gradientes en varias versiones de cada imagen, tantas por pasada como convlab."""
-    step = max(1, OWN_BATCH // len(case.x))
-    parts = [min(step, COPIES - done) for done in range(0, COPIES, step)]
+    """Las técnicas que promedian gradientes en varias versiones de cada imagen; el mínimo, con las que menos tarda."""
+    cost = {b: clock(lambda b=b: case.gradient(case.x.repeat(b, 1, 1, 1)), case.device) / b for b in PER_PASS}
+    best = min(cost, key=cost.__getitem__)
+    batch = case.x.repeat(best, 1, 1, 1)
 
     def bare() -> None:
-        for part in parts:
-            case.gradient(case.x.repeat(part, 1, 1, 1))
+        for _ in range(COPIES // best):
+            case.gradient(batch)
 
     return Method(own, bare, COPIES, COPIES, {"Captum": peers})
 

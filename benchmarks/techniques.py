@@ -5,7 +5,8 @@ el extra `bench` instalado. Por cada red, lote y técnica dice:
 
 - las **pasadas** que da convlab por imagen, contadas (productos de sus convoluciones entre los de una pasada), y las
   que bastan; y si deriva respecto de algún peso, que nunca hace falta;
-- el tiempo entre el **mínimo**: esas pasadas, sin nada más, con los parámetros congelados;
+- el tiempo entre el **mínimo**: esas pasadas, sin nada más, con los parámetros congelados (y, en Grad-CAM, la derivada
+  de lo que hay después de la capa, que en las cuentas no sale si no son convoluciones);
 - el tiempo entre el del mejor **rival**, con el ajuste suyo que menos tarda, elegido en una vuelta previa;
 - la **memoria** de pico entre la del rival con sus valores por omisión.
 

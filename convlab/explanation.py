@@ -21,9 +21,9 @@ from convlab.errors import ConvlabError, unknown_name
 from convlab.gradcam import grad_cam, grad_cam_plus_plus, guided_grad_cam
 from convlab.hooks import check_images, last_conv_layer
 from convlab.occlusion import occlusion_map, rise
-from convlab.occlusion._responses import BatchSize, Fill
+from convlab.occlusion._responses import Fill
 from convlab.saliency import gradient_times_input, guided_backprop, integrated_gradients, saliency_map, smoothgrad
-from convlab.targets import Output, ScoreFn, per_image, target_score
+from convlab.targets import BatchSize, Output, ScoreFn, per_image, target_score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

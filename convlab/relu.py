@@ -13,6 +13,9 @@ from convlab.errors import unknown_name
 
 RULES = ("backprop", "deconvnet", "guided")
 
+_UNBOUNDED = float("inf")
+_CEILINGS = {"relu": _UNBOUNDED, "relu6": 6.0}
+
 
 def override_relu(rule: str) -> ReluOverride:
     """Mientras dura el contexto, las ReLU y ReLU6 se derivan con otra regla; hacia delante no cambia nada.
@@ -62,7 +65,7 @@ class ReluOverride(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Sustituye la ReLU; cualquier otra función de torch sigue su camino."""
-        kwargs = dict(kwargs or {})
+        kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         ceiling = _ceiling(name.rstrip("_"), args, kwargs)
         if ceiling is None:
@@ -75,33 +78,37 @@ class ReluOverride(TorchFunctionMode):
         return _RuledReLU.apply(x, ceiling, self.rule, inplace)
 
 
-def _ceiling(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | None:
+def _ceiling(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
     """Valor en que la función satura por arriba, o `None` si no es una ReLU."""
     if name == "hardtanh":  # es lo que nn.ReLU6 ejecuta por dentro
         bounds = {"min_val": -1.0, "max_val": 1.0, **kwargs}
         bounds.update(zip(("min_val", "max_val"), args[1:3], strict=False))
         return float(bounds["max_val"]) if bounds["min_val"] == 0 else None
-    return {"relu": float("inf"), "relu6": 6.0}.get(name)
+    return _CEILINGS.get(name)
 
 
 class _RuledReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, ceiling: float, rule: str, inplace: bool) -> Tensor:
-        y = x.clamp_(0, ceiling) if inplace else x.clamp(0, ceiling)
+        top = None if ceiling == _UNBOUNDED else ceiling
+        y = x.clamp_(0, top) if inplace else x.clamp(0, top)
         if inplace:
             ctx.mark_dirty(x)
         ctx.rule, ctx.ceiling = rule, ceiling
         if rule != "deconvnet":
             # Lo mismo que guarda PyTorch: casi siempre la salida, que la capa siguiente guarda de todos modos.
-            ctx.save_for_backward(y if inplace or ceiling == float("inf") else x)
+            ctx.save_for_backward(y if inplace or top is None else x)
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
-        if ctx.rule != "backprop":
-            gradient = gradient.clamp(min=0)
-        if ctx.rule != "deconvnet":
-            (kept,) = ctx.saved_tensors
+        if ctx.rule == "deconvnet":
+            return gradient.clamp(min=0), None, None, None
+        (kept,) = ctx.saved_tensors
+        if ctx.ceiling == _UNBOUNDED:
+            gradient = torch.ops.aten.threshold_backward(gradient, kept, 0)
+        else:
             gradient = torch.ops.aten.hardtanh_backward(gradient, kept, 0, ctx.ceiling)
-        return gradient, None, None, None
+        # El tensor es nuevo: recortarlo en su sitio ahorra otro del tamaño de la activación.
+        return gradient.clamp_(min=0) if ctx.rule == "guided" else gradient, None, None, None

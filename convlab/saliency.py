@@ -8,18 +8,18 @@ de la imagen: los gradientes de los parámetros no se calculan.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from convlab._passes import observe
+from convlab._weighted import weighted_gradients
 from convlab.errors import ConvlabError
 from convlab.hooks import check_images, input_gradient, override_relu
 from convlab.metrics import pointing_game
 from convlab.sanity import randomize_layers
-from convlab.targets import Output, ScoreFn, check_counts, output_score, per_image, target_score
+from convlab.targets import BatchSize, Output, ScoreFn, check_batch_size, check_counts, output_score, target_score
 
 __all__ = [
     "completeness_gap",
@@ -145,7 +145,7 @@ def smoothgrad(
     *,
     output: Output = "logit",
     select: ScoreFn | None = None,
-    batch_size: int = 16,
+    batch_size: BatchSize = "auto",
 ) -> Tensor:
     """SmoothGrad: la saliencia del gradiente medio en copias de la imagen con ruido gaussiano.
 
@@ -163,7 +163,8 @@ def smoothgrad(
     generator
         Fuente de azar, del dispositivo de `x`. El resultado no depende de `batch_size`, salvo redondeo.
     batch_size
-        Imágenes por pasada, como mucho (pero nunca menos que el lote): limita la memoria.
+        Imágenes por pasada, como mucho (pero nunca menos que el lote); `"auto"`, las que más deprisa van según lo que
+        ocupan las activaciones de la red, que se miden en la primera pasada.
 
     Returns
     -------
@@ -186,7 +187,8 @@ def smoothgrad(
     torch.Size([2, 64, 64])
     """
     check_images(x)
-    check_counts(n=n, batch_size=batch_size)
+    check_counts(n=n)
+    check_batch_size(batch_size)
     if not sigma >= 0:
         raise ConvlabError(f"El ruido «sigma» debe ser una desviación no negativa y llegó {sigma}.")
 
@@ -195,7 +197,7 @@ def smoothgrad(
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             yield x.detach() + sigma * noise, 1 / n
 
-    return _weighted_gradients(model, x, noisy(), target, output, select, batch_size).abs().amax(1).to(x.dtype)
+    return weighted_gradients(model, x, noisy(), n, target, output, select, batch_size).abs().amax(1).to(x.dtype)
 
 
 def integrated_gradients(
@@ -207,7 +209,7 @@ def integrated_gradients(
     *,
     output: Output = "logit",
     select: ScoreFn | None = None,
-    batch_size: int = 16,
+    batch_size: BatchSize = "auto",
 ) -> Tensor:
     r"""Gradientes integrados: $(x - b) \odot \int_0^1 \nabla F(b + t\,(x - b))\,dt$, sumados en los canales.
 
@@ -224,7 +226,8 @@ def integrated_gradients(
     steps
         Nodos de la cuadratura, desde 1.
     batch_size
-        Imágenes por pasada, como mucho (pero nunca menos que el lote): limita la memoria.
+        Imágenes por pasada, como mucho (pero nunca menos que el lote); `"auto"`, las que más deprisa van según lo que
+        ocupan las activaciones de la red, que se miden en la primera pasada.
 
     Returns
     -------
@@ -249,7 +252,8 @@ def integrated_gradients(
     (torch.Size([1, 64, 64]), True)
     """
     check_images(x)
-    check_counts(steps=steps, batch_size=batch_size)
+    check_counts(steps=steps)
+    check_batch_size(batch_size)
     base = _baseline(baseline, x)
     difference = x.detach() - base
 
@@ -257,7 +261,7 @@ def integrated_gradients(
         for node, weight in zip(*np.polynomial.legendre.leggauss(steps), strict=True):
             yield base + (1 + float(node)) / 2 * difference, float(weight) / 2
 
-    gradient = _weighted_gradients(model, x, path(), target, output, select, batch_size)
+    gradient = weighted_gradients(model, x, path(), steps, target, output, select, batch_size)
     return (gradient * difference).sum(1).to(x.dtype)
 
 
@@ -303,26 +307,6 @@ def completeness_gap(
     score = output_score(target, output, select)
     change = score(observe(model, x)) - score(observe(model, _baseline(baseline, x)))
     return attribution.sum((1, 2)) - change
-
-
-def _weighted_gradients(
-    model: nn.Module,
-    x: Tensor,
-    points: Iterator[tuple[Tensor, float]],
-    target: int | Tensor,
-    output: Output,
-    select: ScoreFn | None,
-    batch_size: int,
-) -> Tensor:
-    """Suma ponderada de los gradientes en varias versiones de `x`, varias en cada pasada, al menos en float32."""
-    total = torch.zeros(x.shape, device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
-    classes = per_image(target, len(x))
-    while chosen := list(islice(points, max(1, batch_size // len(x)))):
-        score = output_score(classes.repeat(len(chosen)), output, select)
-        gradient = input_gradient(model, torch.cat([point for point, _ in chosen]), score)
-        for (_, weight), part in zip(chosen, gradient.split(len(x)), strict=True):
-            total += weight * part
-    return total
 
 
 def _baseline(baseline: Tensor | float, x: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ ScoreFn = Callable[[Any], Tensor]
 Output = Literal["logit", "probability"]
 """Qué se explica: el logit de la clase o su probabilidad, tras *softmax*."""
 
+BatchSize = int | Literal["auto"]
+"""Imágenes por pasada; `"auto"`, las que más convengan a la técnica, dentro de su parte de la memoria."""
+
 
 def target_score(target: int | Tensor, select: ScoreFn | None = None) -> ScoreFn:
     """Función que toma la salida del modelo y devuelve el logit de la clase pedida, `(N,)`.
@@ -95,6 +98,22 @@ def check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConvlabError(f"`{name}` debe ser un entero desde 1 y llegó {value!r}.")
+
+
+def check_batch_size(batch_size: BatchSize) -> None:
+    """Comprueba que es un entero desde 1 o «auto».
+
+    Raises
+    ------
+    ConvlabError
+        Si no lo es.
+
+    Examples
+    --------
+    >>> check_batch_size("auto")
+    """
+    if batch_size != "auto":
+        check_counts(batch_size=batch_size)
 
 
 def class_indices(target: int | Tensor, n: int, k: int) -> Tensor:

@@ -297,10 +297,37 @@ def test_costs_one_pass_each_way():
     passes.clear()
     integrated_gradients(model, X, 1, steps=3, batch_size=1)
     assert passes == [2, 2, 2], "nunca menos que el lote"
-    passes.clear()
-    smoothgrad(model, X[:1], 1, n=40)
-    integrated_gradients(model, X[:1], 1, steps=40)
-    assert passes == [16, 16, 8] * 2, "por omisión, 16 imágenes por pasada"
+
+
+@pytest.mark.parametrize(("side", "per_pass"), [(256, 12), (1024, 1)])
+def test_by_default_as_many_versions_per_pass_as_fit_in_the_cache(side, per_pass):
+    """La mayor activación tiene 8 canales: 2 MiB por imagen de 256 px y 32 por una de 1024, para 24 MiB."""
+    big = nn.Linear(3000, 3000)  # sus pesos pasan de 32 MiB, pero no crecen con el lote: no cuentan
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3000), big)
+    model, passes = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), *head), []
+    model.register_forward_hook(lambda _m, inputs, _o: passes.append(len(inputs[0])))
+    x = torch.rand(1, 3, side, side)
+    n = 2 * per_pass + 2
+    for method in (smoothgrad, integrated_gradients):
+        passes.clear()
+        method(model, x, 1, **{"n" if method is smoothgrad else "steps": n})
+        assert passes == ([1] * n if per_pass == 1 else [1, per_pass, per_pass, 1])
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_model_that_overwrites_what_the_derivative_needs_is_still_an_error(n):
+    class Overwrites(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)).exp().add_(1)
+
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        smoothgrad(Overwrites(), X, 0, n=n)
+
+
+def test_the_automatic_size_changes_nothing():
+    model = curved()
+    expected = integrated_gradients(model, X, TARGET, steps=9, batch_size=1)
+    torch.testing.assert_close(integrated_gradients(model, X, TARGET, steps=9), expected, rtol=1e-10, atol=1e-12)
 
 
 def test_the_lesson_offers_its_measures_too():

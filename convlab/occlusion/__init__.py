@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from convlab.errors import ConvlabError
 from convlab.hooks import check_images
 from convlab.metrics import mask_overlap
-from convlab.occlusion._responses import BatchSize, Fill, Responses, check_batch_size, fill_values, intervals
+from convlab.occlusion._responses import Fill, Responses, fill_values, intervals
 from convlab.occlusion.faithfulness import deletion_curve, faithfulness_auc, insertion_curve
 from convlab.occlusion.rise import rise
-from convlab.targets import Output, ScoreFn, check_counts
+from convlab.targets import BatchSize, Output, ScoreFn, check_batch_size, check_counts
 
 __all__ = [
     "deletion_curve",

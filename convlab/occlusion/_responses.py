@@ -13,15 +13,12 @@ from torch import Tensor, nn
 from convlab._passes import observe, observing
 from convlab.errors import ConvlabError, unknown_name
 from convlab.occlusion.incremental import Unsupported, forward_windows
-from convlab.targets import Output, ScoreFn, check_counts, output_score, per_image
+from convlab.targets import BatchSize, Output, ScoreFn, output_score, per_image
 
 Fill = float | Tensor | Literal["mean", "blur"]
 """Con qué se tapa: un número (0 es negro), la media de cada canal de la imagen (`"mean"`), la imagen desenfocada con
 una gaussiana de desviación un décimo del lado menor (`"blur"`) o un tensor que se extienda a la forma de las imágenes,
 como la misma escena sin el objeto."""
-
-BatchSize = int | Literal["auto"]
-"""Versiones de la imagen por pasada; `"auto"`, las que quepan en su parte de la memoria (en una GPU, un cuarto)."""
 
 Corners = NDArray[np.int64]
 
@@ -124,12 +121,6 @@ def versions_per_pass(x: Tensor, batch_size: BatchSize) -> int:
     if batch_size == "auto":
         batch_size = _budget(x, _WHOLE) // (100 * x[0].numel() * x.element_size())
     return max(1, batch_size // len(x))
-
-
-def check_batch_size(batch_size: BatchSize) -> None:
-    """Comprueba que es un entero desde 1 o «auto»."""
-    if batch_size != "auto":
-        check_counts(batch_size=batch_size)
 
 
 def intervals(starts: Corners, length: int, side: int, device: torch.device) -> Tensor:

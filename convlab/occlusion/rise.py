@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from convlab.errors import ConvlabError
 from convlab.hooks import check_images
-from convlab.occlusion._responses import BatchSize, Fill, Responses, check_batch_size, fill_values, versions_per_pass
-from convlab.targets import Output, ScoreFn, check_counts
+from convlab.occlusion._responses import Fill, Responses, fill_values, versions_per_pass
+from convlab.targets import BatchSize, Output, ScoreFn, check_batch_size, check_counts
 
 __all__ = ["rise"]
 
