@@ -50,7 +50,8 @@ def test_exercise_rewrites_a_public_function(name: str) -> None:
     assert exercise.reference is getattr(import_module(f"convlab.{module}"), function)
     assert exercise.points == exercise.visible_points + exercise.hidden_points > 0
     assert exercise.minutes > 0
-    assert not exercise.reference.__code__.co_freevars  # con variables libres no se puede impedir que se la llame
+    for function in (exercise.reference, *exercise.also_forbidden):
+        assert not function.__code__.co_freevars  # con variables libres no se puede impedir que se la llame
     assert len(exercise.variants) >= 2
     assert len(exercise.misconceptions) >= 5
 
@@ -313,6 +314,7 @@ def test_a_function_that_returns_zeros_gets_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_the_asked_function_is_blocked(name: str) -> None:
     exercise = load(name)
-    report = exercise.check(exercise.reference)
-    assert report.score == 0
-    assert f"Llamaste a `{exercise.name}` de convlab" in said(report)
+    for function in (exercise.reference, *exercise.also_forbidden):
+        report = exercise.check(lambda *arguments, **options: function(*arguments, **options))  # noqa: B023
+        assert report.score == 0
+        assert f"Llamaste a `{function.__name__}` de convlab" in said(report)

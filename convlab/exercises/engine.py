@@ -63,6 +63,8 @@ class Exercise:
         La primera es la base: si no se cumple, las demás no puntúan.
     misconceptions, variants
         Por nombre: los errores del catálogo y otras soluciones correctas.
+    also_forbidden
+        Otras funciones de `convlab` que resolverían el ejercicio solas, y tampoco se pueden llamar.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Exercise:
     properties: tuple[Property, ...]
     misconceptions: Mapping[str, Misconception]
     variants: Mapping[str, Callable[..., Any]]
+    also_forbidden: tuple[Callable[..., Any], ...] = ()
     _known: dict[tuple[Any, ...], Outputs] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -112,7 +115,7 @@ class Exercise:
             Además de lo que dice `sandbox.call`: `value`, lo devuelto, con matrices de NumPy en vez de tensores;
             `leaves`, el tipo y el dispositivo de cada cosa devuelta; `traces`, las huellas que dejó.
         """
-        return _execute(function, case, (self.reference,), time_limit)
+        return _execute(function, case, (self.reference, *self.also_forbidden), time_limit)
 
     def judge(self, case: Case, outputs: Outputs) -> Verdict:
         """Decide un caso con lo devuelto. No necesita la función del estudiante ni su proceso."""

@@ -89,7 +89,7 @@ def call(
     except BaseException as error:  # también `exit()`: pase lo que pase, la comprobación sigue
         result |= {"kind": "error", "error": type(error).__name__, "message": explain(error)}
     if _refused:  # aunque un `except:` se lo haya tragado
-        text = f"Llamaste a `{_refused[0]}` de convlab, que es la función que se te pide. Escríbela tú."
+        text = f"Llamaste a `{_refused[0]}` de convlab, que hace lo que se te pide. Escríbelo tú."
         result |= {"kind": "forbidden", "value": None, "message": text}
     result["stdout"] = printed.text
     return result
