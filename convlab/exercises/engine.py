@@ -129,7 +129,7 @@ class Exercise:
         else:
             problem = compare.difference(outputs["value"], reference["value"], tolerance, values=False)
             if not problem:
-                expected = _measured(case, reference)["value"] if expected is None else expected
+                expected = self._facts(case, "", self.reference)["value"] if expected is None else expected
                 problem = compare.broken_fact(_measured(case, outputs)["value"], expected, tolerance)
         if problem:
             return Verdict(False, f"{problem} Caso: {case}.")
@@ -199,6 +199,13 @@ class Exercise:
             self._known[key] = _execute(function, case, (), TIME_LIMIT)
         return self._known[key]
 
+    def _facts(self, case: Case, name: str, function: Callable[..., Any]) -> Outputs:
+        """Lo mismo, con los hechos en vez del valor si el caso mira hechos."""
+        key = ("hechos", name, case.seed, case.hidden, case.index)
+        if key not in self._known:
+            self._known[key] = _measured(case, self._answer(case, name, function))
+        return self._known[key]
+
     def _diagnose(
         self, cases: Sequence[Case], outputs: Sequence[Outputs], verdicts: Sequence[Verdict]
     ) -> Misconception | None:
@@ -207,7 +214,7 @@ class Exercise:
         Si en algún caso la función falló además con una excepción, basta que un solo error explique los demás.
         """
         silent = all(v.passed for v in verdicts)  # los valores están bien: solo distinguen el tipo y las huellas
-        rows = list(zip(cases, outputs, verdicts, strict=True))
+        rows = [(c, _measured(c, o), v) for c, o, v in zip(cases, outputs, verdicts, strict=True)]
         answered = [row for row in rows if row[1]["kind"] == "ok"]
         for chosen in (rows, answered):
             if all(v.passed for _, _, v in chosen) and not silent:
@@ -215,7 +222,7 @@ class Exercise:
             same = [
                 m
                 for m in self.misconceptions.values()
-                if all(_same_behaviour(c, o, self._answer(c, m.name, m.function), silent) for c, o, _ in chosen)
+                if all(_same_behaviour(c, o, self._facts(c, m.name, m.function), silent) for c, o, _ in chosen)
             ]
             if len(same) == 1:
                 return same[0]
@@ -255,9 +262,7 @@ def _same_behaviour(case: Case, one: Outputs, other: Outputs, details: bool) -> 
     """Si dos ejecuciones hicieron lo mismo. Con `details` cuentan además el tipo, el dispositivo y las huellas."""
     keys = ("kind", "error", "leaves", "traces") if details else ("kind", "error")
     tolerance = max(_tolerance(case, one), _tolerance(case, other))
-    return all(one[key] == other[key] for key in keys) and compare.same(
-        _measured(case, one)["value"], _measured(case, other)["value"], tolerance
-    )
+    return all(one[key] == other[key] for key in keys) and compare.same(one["value"], other["value"], tolerance)
 
 
 def _not_called(message: str) -> Outputs:
