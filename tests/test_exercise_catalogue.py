@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from convlab.exercises import Exercise, Report, list_exercises, load
 from convlab.exercises.case import Case, Spec
@@ -197,9 +198,6 @@ def is_plain(value: Any) -> bool:
         return "<locals>" not in value.__qualname__ and value.__name__ != "<lambda>"
     if isinstance(value, Spec):
         return all(map(is_plain, vars(value).values()))
-    # Un `Trial` o cualquier registro inmutable de datos simples.
-    if hasattr(value, "__dataclass_fields__"):
-        return all(map(is_plain, vars(value).values()))
     return isinstance(value, np.ndarray | bool | int | float | str | None)
 
 
@@ -289,6 +287,10 @@ def emptied(value: Any) -> Any:
     """Lo mismo con ceros."""
     if isinstance(value, torch.Tensor):
         return torch.zeros_like(value)
+    if isinstance(value, nn.Module):
+        for parameter in value.parameters():
+            torch.nn.init.zeros_(parameter)
+        return value
     if isinstance(value, dict):
         return {k: emptied(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -140,8 +140,5 @@ def show(draw: Callable[[], Any], alt: str) -> None:
 @cache
 def _lesson(lesson: str) -> dict[str, Exercise]:
     # Cada lección se importa al pedirla: un cuaderno no espera por las otras diez.
-    try:
-        module = import_module(f"convlab.exercises.{lesson}")
-    except Exception:  # provisional
-        return {}
-    return {exercise.id: exercise for exercise in getattr(module, "EXERCISES", ())}
+    module = import_module(f"convlab.exercises.{lesson}")
+    return {exercise.id: exercise for exercise in module.EXERCISES}

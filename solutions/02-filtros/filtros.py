@@ -9,14 +9,14 @@
 # %% [markdown]
 # # Lección 02 · Filtros
 #
-# Amparo lleva el control de calidad de una tejeduría. Una cámara mira pasar la tela y una red avisa de los hilos rotos:
+# Elvira lleva el control de calidad de una tejeduría. Una cámara mira pasar la tela y una red avisa de los hilos rotos:
 # los de la urdimbre, que van a lo largo, y los de la trama, que los cruzan. Con la última versión ha llegado una lámina
 # de treinta y dos cuadraditos de colores y una frase: «estos son los filtros; como ve, ha aprendido a ver bordes».
 #
-# Los cuadraditos son bonitos, y Amparo desconfía de lo bonito. ¿Qué hace un filtro con una imagen? ¿Qué significa que
+# Los cuadraditos son bonitos, y Elvira desconfía de lo bonito. ¿Qué hace un filtro con una imagen? ¿Qué significa que
 # un trozo sea gris? ¿Los hay para los dos sentidos del hilo? Y que parezcan bordes, ¿qué prueba?
 #
-# En este cuaderno escribes las cuatro funciones que contestan a Amparo. Las pruebas con `mini`, una red pequeña que
+# En este cuaderno escribes las cuatro funciones que contestan a Elvira. Las pruebas con `mini`, una red pequeña que
 # reconoce figuras y de la que lo tenemos todo, hasta los filtros con los que nació.
 #
 # **Al terminar sabrás**
@@ -273,7 +273,7 @@ grade("filters.cross_correlate2d", globals(), hidden=True)
 # %% [markdown]
 # **Lo que acabas de conseguir.** Una pared de ladrillo, vista por cuatro filtros de `mini` con tu función. Arriba, cada
 # filtro (la suma de sus tres canales); debajo, su respuesta: rojo si es positiva, azul si es negativa. El filtro 11
-# marca las juntas horizontales y el 22, las verticales: son la trama y la urdimbre de Amparo.
+# marca las juntas horizontales y el 22, las verticales: son la trama y la urdimbre de Elvira.
 
 
 # %%
@@ -528,7 +528,7 @@ show(draw_tuning, alt="Siete filtros y su curva de sintonía: cinco de mini y do
 # primera capa apenas las distingue: la rugosidad media, que es 0 en un filtro plano y ronda 1 en el ruido, es de 0,14 en
 # una y de 0,16 en la otra.
 #
-# Vuelve a la lámina de Amparo y responde en unas líneas: **¿qué *no* demuestra el aspecto de unos filtros?** Piensa, por
+# Vuelve a la lámina de Elvira y responde en unas líneas: **¿qué *no* demuestra el aspecto de unos filtros?** Piensa, por
 # ejemplo, en un filtro que parece un borde: ¿significa que la red lo usa?, ¿que lo aprendió?, ¿que la red es buena?
 #
 # Esta respuesta no da ni quita puntos. La lee tu docente, que puede contestarte en la página de comentarios.

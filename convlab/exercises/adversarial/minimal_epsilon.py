@@ -96,8 +96,8 @@ def _failed_all(rng: np.random.Generator) -> Draft:
 
 
 def _never(rng: np.random.Generator) -> Draft:
-    thresholds = [_place(rng, **_USUAL, upper=True), float(rng.uniform(0.12, 0.2))]
-    return _draft(rng, thresholds, [CLOSE, INFINITE], _USUAL, measure=near)
+    thresholds = [_place(rng, **_USUAL, upper=True), float(rng.uniform(0.12, 0.2)), _place(rng, **_USUAL, upper=True)]
+    return _draft(rng, thresholds, [CLOSE, INFINITE, CLOSE], _USUAL, measure=near)
 
 
 def _from_low(rng: np.random.Generator) -> Draft:
