@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown
 from matplotlib.axes import Axes
-from torch import Tensor, nn
+from torch import Tensor
 
 from convlab.exercises import Exercise, Misconception
 from convlab.exercises.compare import same
@@ -97,9 +97,9 @@ def _evidence(
 
 
 def _call(function: Callable[..., Any], case: Situation) -> Any:
-    """El resultado, sin grafo y sin que un error deje la red cambiada para el siguiente."""
+    """El resultado, sin grafo y sin que un error deje los argumentos cambiados para el siguiente."""
     with restored():
-        found = function(*[copy.deepcopy(a) if isinstance(a, nn.Module) else a for a in case.arguments])
+        found = function(*copy.deepcopy(case.arguments))
     return found.detach() if isinstance(found, Tensor) else found
 
 
@@ -115,7 +115,7 @@ def _traces(wrong: Misconception, case: Situation) -> list[str]:
 def _first_different(found: Any, right: Any) -> int:
     if not isinstance(found, Tensor) or found.shape != right.shape or found.ndim < 2:
         return 0
-    gaps = (found.double() - right.double()).abs().flatten(1).amax(1)
+    gaps = (found.double() - right.double()).abs().nan_to_num(nan=torch.inf).flatten(1).amax(1)
     return int((gaps > 1e-4 * right.double().abs().max()).nonzero()[0])
 
 

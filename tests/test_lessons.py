@@ -144,8 +144,8 @@ def test_each_exercise_is_complete(path: Path) -> None:
         assert re.search(rf"\| `{exercise.name}` \| {exercise.minutes} \| [1-5] de 5 \| [1-5] de 5 \|", text)
     for heading in ("**Al terminar sabrás**", "ejemplo resuelto", "## Para pensar", "**Para seguir.**"):
         assert heading in text, heading
-    assert text.count("**Lo que acabas de conseguir.**") == len(re.findall(r"^show\(", text, re.MULTILINE))
     assert text.count("**Lo que acabas de conseguir.**") == len(exercises)
+    assert len(re.findall(r"^show\(", text, re.MULTILINE)) >= len(exercises)
     reflection = next(c for c in book.cells if c.id == "reflexion")
     assert reflection.metadata.nbgrader.grade
     assert reflection.metadata.nbgrader.solution

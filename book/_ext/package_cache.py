@@ -1,8 +1,9 @@
 """Caché de ejecución atada a `convlab`: si el paquete cambia, los capítulos se ejecutan de nuevo.
 
 jupyter-cache decide por el texto de las celdas y no ve que ha cambiado lo que importan. Aquí la carpeta de la
-caché lleva en el nombre un resumen de todo lo que el libro ejecuta: el paquete (código, pesos y tablas) y los módulos
-del propio libro. Como además es un valor de configuración, Sphinx relee todas las páginas, incluida la de la API.
+caché lleva en el nombre un resumen de todo lo que el libro ejecuta o lee: el paquete (código, pesos y tablas), los
+módulos del propio libro, los cuadernos y lo medido aparte. Como además es un valor de configuración, Sphinx relee todas
+las páginas, incluida la de la API.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 
 BOOK = Path(__file__).resolve().parent.parent
+READ = ("benchmarks/medidas.json", "tests/mutants.json", "CITATION.cff", "lessons/*/*.ipynb")
+"""Lo que las páginas leen fuera del paquete."""
 
 
 def digest(root: Path) -> str:
@@ -34,7 +37,8 @@ def set_cache_path(app: Sphinx, config: Config) -> None:
     spec = find_spec("convlab")
     if spec is None or spec.origin is None:
         raise ConfigError("No encuentro `convlab`: instálalo con `pip install -e .` antes de construir el libro.")
-    own = b"".join(path.read_bytes() for path in sorted([*BOOK.glob("*.py"), *BOOK.glob("_ext/*.py")]))
+    read = [path for pattern in READ for path in BOOK.parent.glob(pattern)]
+    own = b"".join(path.read_bytes() for path in sorted([*BOOK.glob("*.py"), *BOOK.glob("_ext/*.py"), *read]))
     key = f"{digest(Path(spec.origin).parent)}-{hashlib.sha256(own).hexdigest()[:12]}"
     config.nb_execution_cache_path = str(Path(app.outdir).parent / f".jupyter_cache-{key}")
 

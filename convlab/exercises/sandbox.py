@@ -144,15 +144,20 @@ def _blocked(functions: tuple[Any, ...]) -> Iterator[None]:
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:
-    """Ejecuta `work` y lanza `Timeout` si no acaba a tiempo."""
+    """Ejecuta `work` y lanza `Timeout` si no acaba a tiempo.
+
+    En una máquina muy ocupada el reloj corre más que el programa: si en ese tiempo apenas ha podido calcular, se le
+    espera hasta cuatro veces más.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         return _within_thread(seconds, work)
     armed, warned = True, False
     tracer = sys.gettrace()
+    starved = _starvation(seconds)
 
     def stop(_signal: int, frame: types.FrameType | None) -> None:
         nonlocal warned
-        if not armed:
+        if not armed or (not warned and starved()):
             return
         if warned:
             # Un `except:` se tragó el aviso anterior. Se insiste más a menudo, y otra vez dentro de ese `except`, donde
@@ -186,6 +191,12 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
             signal.setitimer(signal.ITIMER_REAL, max(1e-3, outer[0] - (time.monotonic() - start)), outer[1])
 
 
+def _starvation(seconds: float) -> Callable[[], bool]:
+    """Si desde ahora se ha tenido menos de la mitad de ese tiempo de procesador, y aún se puede esperar."""
+    wall, cpu = time.monotonic(), time.process_time()
+    return lambda: time.process_time() - cpu < seconds / 2 and time.monotonic() - wall < 4 * seconds
+
+
 def _within_thread(seconds: float, work: Callable[[], Any]) -> Any:
     """Fuera del hilo principal no hay señales: se ejecuta en otro hilo, al que se manda la excepción."""
     box: dict[str, Any] = {}
@@ -197,8 +208,11 @@ def _within_thread(seconds: float, work: Callable[[], Any]) -> Any:
             box["error"] = error
 
     worker = threading.Thread(target=keep, daemon=True)
+    starved = _starvation(seconds)
     worker.start()
     worker.join(seconds)
+    while worker.is_alive() and starved():
+        worker.join(0.1)
     late = worker.is_alive()
     for _ in range(40):
         if not worker.is_alive():
