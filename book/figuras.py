@@ -107,9 +107,9 @@ def _traces(wrong: Misconception, case: Situation) -> list[str]:
     """Lo que la función deja en una copia de los argumentos."""
     arguments = copy.deepcopy(case.arguments)
     before = Footprint(arguments)
-    with restored():
+    with restored():  # que al salir devuelve lo global a su sitio: las huellas se miran dentro
         returned = wrong.function(*arguments)
-    return before.traces(returned)
+        return before.traces(returned)
 
 
 def _first_different(found: Any, right: Any) -> int:
