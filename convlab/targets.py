@@ -16,8 +16,8 @@ ScoreFn = Callable[[Any], Tensor]
 Output = Literal["logit", "probability"]
 """Qué se explica: el logit de la clase o su probabilidad, tras *softmax*."""
 
+# Imágenes por pasada; "auto", las que más convengan a la técnica, dentro de su parte de la memoria.
 BatchSize = int | Literal["auto"]
-"""Imágenes por pasada; `"auto"`, las que más convengan a la técnica, dentro de su parte de la memoria."""
 
 
 def target_score(target: int | Tensor, select: ScoreFn | None = None) -> ScoreFn:
