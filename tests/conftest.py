@@ -33,7 +33,7 @@ BUILDERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="dónde se ejecuta test_hygiene.py: cpu, cuda o mps")
     parser.addoption(
-        "--seeds", type=int, default=4, help="semillas visibles por ejercicio en test_exercise_catalogue.py"
+        "--seeds", type=int, default=2, help="semillas visibles por ejercicio en test_exercise_catalogue.py"
     )
 
 

@@ -72,6 +72,7 @@ def test_catalogue_is_written_for_a_person(name: str) -> None:
 # --- la matriz -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", IDS)
 def test_variants_pass_and_each_mistake_gets_its_own_name(
     name: str, seeds: list[tuple[int, bool]], capsys: pytest.CaptureFixture[str]
@@ -228,10 +229,11 @@ for name in list_exercises():
 """
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_judge_decides_in_another_process_with_nothing_but_npz(lesson: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", RUNNER, lesson, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     for name in IDS:
         if not name.startswith(f"{lesson}."):

@@ -163,7 +163,7 @@ def test_open_fail_read_correct_and_validate(attempt: Attempt, server: tuple[str
     answer, check = cell_of(book, slug), cell_of(book, f"{slug}-visible")
 
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{url}/lab/tree/{attempt.lesson}/{stem}.ipynb")
+    page.goto(f"{url}/lab/tree/{attempt.lesson}/{stem}.ipynb?reset")  # sin las pestañas de antes
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=WAIT)
     page.wait_for_selector(".jp-NotebookPanel-toolbar", timeout=WAIT)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=WAIT)
