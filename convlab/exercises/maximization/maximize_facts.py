@@ -207,7 +207,10 @@ def counted(
     for count, size_of_step in ((1, 0.0), (1, lr), (2, lr), (steps, lr)):
         source = torch.Generator().manual_seed(seed)
         options = {"size": size, "steps": count, "lr": size_of_step, "jitter": jitter, "generator": source}
-        images.append(use(function, model, layer, channel, **options))
+        # También el azar global empieza igual: quien tira de él falla en su propiedad, y aquí no al azar.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            images.append(use(function, model, layer, channel, **options))
     return images
 
 
