@@ -41,6 +41,11 @@ class NetSpec:
     def __str__(self) -> str:
         return f"red {' → '.join(layer for layer, *_ in self.layers)}"
 
+    def astype(self, dtype: str) -> NetSpec:
+        """La misma red en otro tipo de coma flotante."""
+        state = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in self.state.items()}
+        return NetSpec(self.layers, state, dtype)
+
     def build(self) -> nn.Sequential:
         """La red, en modo eval, con los valores de `state`."""
         model = _sequential(self.layers).to(getattr(torch, self.dtype))
@@ -63,8 +68,7 @@ def random_net(layers: list[Layer], rng: np.random.Generator, dtype: str = "floa
         else:
             fan_in = max(1, value[0].numel()) if value.ndim > 1 else 2
             state[name] = rng.normal(0, 1.2 / fan_in**0.5, value.shape) + (value.ndim == 1) * 0.1
-    floats = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in state.items()}
-    return NetSpec(tuple(layers), floats, dtype)
+    return NetSpec(tuple(layers), state, "float64").astype(dtype)
 
 
 def _sequential(layers: tuple[Layer, ...]) -> nn.Sequential:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convlab import activations
 from convlab.exercises.activations.capture_errors import CATALOGUE
 from convlab.exercises.activations.capture_variants import VARIANTS
-from convlab.exercises.activations.networks import EVERY_MODULE, as_float32, block_net, first_convolution
+from convlab.exercises.activations.networks import EVERY_MODULE, block_net, first_convolution
 from convlab.exercises.case import Draft
 from convlab.exercises.engine import Exercise, Property
 from convlab.exercises.nets import gap_net, images, mlp_net
@@ -110,7 +110,7 @@ def _failing(rng: np.random.Generator) -> Draft:
 
 def _float32(rng: np.random.Generator) -> Draft:
     x = images(rng, 2).astype("float32")
-    return Draft({"model": as_float32(gap_net(rng)), "x": x, "layers": ["conv2"]})
+    return Draft({"model": gap_net(rng).astype("float32"), "x": x, "layers": ["conv2"]})
 
 
 def _strided(rng: np.random.Generator) -> Draft:

@@ -88,9 +88,3 @@ def first_convolution(spec: NetSpec, x: np.ndarray) -> np.ndarray:
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     return np.asarray(np.einsum("nchwij,ocij->nohw", windows, weight) + bias[:, None, None])
-
-
-def as_float32(spec: NetSpec) -> NetSpec:
-    """La misma red en float32."""
-    state = {k: v.astype("float32") if v.dtype.kind == "f" else v for k, v in spec.state.items()}
-    return NetSpec(spec.layers, state, "float32")

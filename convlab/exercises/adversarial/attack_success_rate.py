@@ -111,11 +111,8 @@ def _strided(rng: np.random.Generator) -> Draft:
 def _float32(rng: np.random.Generator) -> Draft:
     draft = _draft(rng, _some(rng), _some(rng), 1, 1)
     spec = draft.arguments["model"]
-    state = {k: v.astype("float32") for k, v in spec.state.items()}
     pictures = {key: draft.arguments[key].astype("float32") for key in ("x", "x_adv")}
-    return Draft(
-        draft.arguments | {"model": NetSpec(spec.layers, state, "float32")} | pictures, expected=draft.expected
-    )
+    return Draft(draft.arguments | {"model": spec.astype("float32")} | pictures, expected=draft.expected)
 
 
 @torch.no_grad()

@@ -152,9 +152,8 @@ def _strided(rng: np.random.Generator) -> Draft:
 def _float32(rng: np.random.Generator) -> Draft:
     draft = _several(rng)
     spec = draft.arguments["model"]
-    state = {k: v.astype("float32") for k, v in spec.state.items()}
     x = draft.arguments["x"].astype("float32")
-    return replace(draft, arguments=draft.arguments | {"model": replace(spec, state=state, dtype="float32"), "x": x})
+    return replace(draft, arguments=draft.arguments | {"model": spec.astype("float32"), "x": x})
 
 
 @_right

@@ -33,8 +33,7 @@ class Sample:
 
     def single(self) -> Sample:
         """Lo mismo en float32."""
-        state = {k: _single(v) for k, v in self.model.state.items()}
-        return replace(self, model=replace(self.model, dtype="float32", state=state), x=_single(self.x))
+        return replace(self, model=self.model.astype("float32"), x=self.x.astype("float32"))
 
 
 def binary(
@@ -153,7 +152,3 @@ def _linear(weight: np.ndarray, bias: np.ndarray) -> NetSpec:
         ("fc", "Linear", {"in_features": weight.shape[1], "out_features": len(weight)}),
     )
     return NetSpec(layers, {"fc.weight": weight, "fc.bias": bias}, "float64")
-
-
-def _single(values: np.ndarray) -> np.ndarray:
-    return values.astype("float32") if values.dtype.kind == "f" else values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -36,9 +35,10 @@ def _frozen(rng: np.random.Generator) -> Draft:
 
 
 def _float32(rng: np.random.Generator) -> Draft:
-    spec = favourable(gap_net(rng))
-    spec = replace(spec, dtype="float32", state={k: _single(v) for k, v in spec.state.items()})
-    return Draft({"model": spec, "x": _single(images(rng, 2)), "target": int(rng.integers(5)), "layer": "relu2"})
+    spec = favourable(gap_net(rng)).astype("float32")
+    return Draft(
+        {"model": spec, "x": images(rng, 2).astype("float32"), "target": int(rng.integers(5)), "layer": "relu2"}
+    )
 
 
 def _strided(rng: np.random.Generator) -> Draft:
@@ -91,10 +91,6 @@ def _mixed(rng: np.random.Generator, n: int, build: Callable[[np.random.Generato
         for target in sorted(common):
             if mixed_signs(spec, x, target, layer):
                 return Draft({"model": spec, "x": x, "target": target, "layer": layer})
-
-
-def _single(values: np.ndarray) -> np.ndarray:
-    return values.astype("float32") if values.dtype.kind == "f" else values
 
 
 EXERCISE = Exercise(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,9 +115,8 @@ def _deep(rng: np.random.Generator, spec: NetSpec, x: np.ndarray) -> dict[str, A
 
 def _float32(rng: np.random.Generator) -> Draft:
     spec, arguments = _linear(rng, 2, 6)
-    small = replace(spec, dtype="float32", state={k: v.astype("float32") for k, v in spec.state.items()})
     floats = {k: arguments[k].astype("float32") for k in ("x", "saliency")}
-    return Draft(arguments | floats | {"model": small})
+    return Draft(arguments | floats | {"model": spec.astype("float32")})
 
 
 def _strided(rng: np.random.Generator) -> Draft:

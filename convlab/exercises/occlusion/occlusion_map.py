@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -149,8 +148,7 @@ def _frozen(rng: np.random.Generator) -> Draft:
 
 def _float32(rng: np.random.Generator) -> Draft:
     spec, arguments = _linear(rng, 1, 4, 4, _sides(rng, 4, 4))
-    small = replace(spec, dtype="float32", state={k: v.astype("float32") for k, v in spec.state.items()})
-    return Draft(arguments | {"model": small, "x": arguments["x"].astype("float32")})
+    return Draft(arguments | {"model": spec.astype("float32"), "x": arguments["x"].astype("float32")})
 
 
 def _strided(rng: np.random.Generator) -> Draft:

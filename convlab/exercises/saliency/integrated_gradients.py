@@ -13,7 +13,7 @@ from convlab.exercises.case import Draft
 from convlab.exercises.engine import Exercise, Property
 from convlab.exercises.nets import NetSpec, images, one_class_each, random_net
 from convlab.exercises.saliency.integrated_gradients_errors import CATALOGUE
-from convlab.exercises.saliency.networks import class_weights, common_losers, linear_net, logit, single
+from convlab.exercises.saliency.networks import class_weights, common_losers, linear_net, logit
 from convlab.hooks import input_gradient
 
 STEPS = 48
@@ -39,7 +39,7 @@ def _linear(
         baseline = baseline(rng, x.shape)
     target: Any = one_class_each(rng, n, 4) if per_image else int(rng.integers(4))
     expected = (class_weights(spec, target, x.shape) * (x - baseline)).sum(1).astype(dtype)
-    arguments = {"model": single(spec, dtype), "x": x.astype(dtype), "target": target}
+    arguments = {"model": spec.astype(dtype), "x": x.astype(dtype), "target": target}
     if isinstance(baseline, np.ndarray):
         baseline = baseline.astype(dtype)
     return Draft(arguments | {"baseline": baseline, "steps": 2 * int(rng.integers(2, 6))}, expected=expected)

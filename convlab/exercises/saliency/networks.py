@@ -42,13 +42,7 @@ def relu_net(rng: np.random.Generator, *, stride: int = 1, inplace: bool = False
 
 def smooth_net(rng: np.random.Generator, dtype: str = "float64") -> NetSpec:
     """La misma sin un solo pico: en float32, el redondeo no puede cambiar el gradiente de golpe."""
-    return single(_conv_net(rng, 1, ("Softplus", {}), "AvgPool2d"), dtype)
-
-
-def single(spec: NetSpec, dtype: str) -> NetSpec:
-    """La misma red en otro tipo de coma flotante."""
-    floats = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in spec.state.items()}
-    return replace(spec, dtype=dtype, state=floats)
+    return _conv_net(rng, 1, ("Softplus", {}), "AvgPool2d").astype(dtype)
 
 
 def losing_case(rng: np.random.Generator, n: int, **options: Any) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from convlab.exercises.case import Draft, Seeded
 from convlab.exercises.engine import Exercise, Property
 from convlab.exercises.nets import Layer, random_net
 from convlab.exercises.saliency import randomize_facts as facts
-from convlab.exercises.saliency.networks import single
 from convlab.exercises.saliency.randomize_layers_errors import CATALOGUE
 from convlab.exercises.saliency.randomize_layers_variants import VARIANTS
 
@@ -36,7 +35,7 @@ def _net(rng: np.random.Generator, dtype: str = "float64") -> facts.Blocks:
         ("fc2", "Linear", {"in_features": side, "out_features": side}),
         ("fc3", "Linear", {"in_features": side, "out_features": side}),
     ]
-    return facts.Blocks(single(random_net(layers, rng), dtype), dict(_BLOCKS))
+    return facts.Blocks(random_net(layers, rng).astype(dtype), dict(_BLOCKS))
 
 
 def _draft(

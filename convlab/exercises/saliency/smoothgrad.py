@@ -13,7 +13,7 @@ from convlab import saliency
 from convlab.exercises.case import Draft, Seeded
 from convlab.exercises.engine import Exercise, Property
 from convlab.exercises.nets import images, one_class_each
-from convlab.exercises.saliency.networks import class_weights, linear_net, losing_case, single
+from convlab.exercises.saliency.networks import class_weights, linear_net, losing_case
 from convlab.exercises.saliency.noise_facts import (
     COPIES,
     SIGMA,
@@ -42,7 +42,7 @@ def _linear(
     spec, x = linear_net(rng, height, width, positive=positive), images(rng, n, height, width)
     target: Any = one_class_each(rng, n, 4) if per_image else int(rng.integers(4))
     expected = np.abs(class_weights(spec, target, x.shape)).max(1).astype(dtype)
-    arguments = _arguments(rng, single(spec, dtype), x.astype(dtype), target, int(rng.integers(3, 6)), 0.3)
+    arguments = _arguments(rng, spec.astype(dtype), x.astype(dtype), target, int(rng.integers(3, 6)), 0.3)
     return Draft(arguments, expected=expected)
 
 
