@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ def test_an_endless_cell_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     book = student.run_notebook(write(tmp_path, "while True:\n    pass", RIGHT))
     assert book.problems == ["Celda de código 1: tardó más de 0.3 s y se dejó."]
     assert "channel_weights" in book.namespace
+
+
+def test_reading_a_notebook_leaves_the_environment_alone(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    student.run_notebook(write(tmp_path, "import matplotlib.pyplot", RIGHT))
+    assert dict(os.environ) == before
 
 
 def test_hidden_checks_of_a_solution_are_not_run(tmp_path: Path) -> None:

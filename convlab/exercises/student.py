@@ -7,10 +7,11 @@ import contextlib
 import io
 import json
 import linecache
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import matplotlib as mpl
 
 from convlab.errors import ConvlabError
 from convlab.exercises import sandbox
@@ -70,7 +71,8 @@ def run_notebook(path: Path) -> StudentNotebook:
     >>> book.exercises, book.namespace["overlay"]()
     (['gradcam.overlay'], 1)
     """
-    os.environ.setdefault("MPLBACKEND", "Agg")  # nada de ventanas
+    # Nada de ventanas. En el entorno no: lo heredarían los cuadernos que se abran después, y saldrían sin figuras.
+    mpl.use("Agg")
     book = StudentNotebook({"__name__": "__main__"})
     for number, source in enumerate(_code_cells(path), 1):
         # Las órdenes de IPython (%…, !…) no son Python; su hueco conserva los números de línea.
