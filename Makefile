@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := book,grade,bench,extras,dev
 
 .DEFAULT_GOAL := ayuda
-.PHONY: ayuda libro test rapido lint lecciones limpiar
+.PHONY: ayuda libro pdf test rapido lint lecciones limpiar
 
 ayuda:  ## Muestra esta lista
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ $(VENV)/.listo: pyproject.toml constraints.txt
 
 libro: $(VENV)/.listo  ## Construye el libro ejecutado en _build/html
 	$(BIN)/python book/build.py
+
+pdf: libro  ## El libro entero para imprimir, en _build/convlab.pdf (necesita Chromium)
+	$(BIN)/python book/pdf.py
 
 lint: $(VENV)/.listo  ## Estilo y tipos
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Trae de npm lo que el libro lleva consigo (MathJax) y lo que sus comprobaciones usan (axe-core).
+"""Trae de npm lo que el libro lleva consigo (MathJax) y lo que sus comprobaciones usan (axe-core y un diccionario).
 
 Las versiones y sus resúmenes están en `package-lock.json`; npm comprueba los segundos al instalar. Lo que se
 publica es solo lo que las páginas piden: el compositor de fórmulas y sus tipos de letra.

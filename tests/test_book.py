@@ -190,6 +190,22 @@ def test_launch_buttons_open_notebooks_that_exist(site: Path) -> None:
         assert not [a["href"] for a in soup(page).select(".dropdown-launch-buttons a") if a["href"].endswith(".md")]
 
 
+def test_every_page_says_what_it_is_to_whoever_shares_it(site: Path) -> None:
+    address, seen = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["ogp_site_url"], set()
+    for page in page_paths(site):
+        if page.parent.name != "book":
+            continue
+        named = {tag.get("name") or tag.get("property"): tag["content"] for tag in soup(page).select("meta[content]")}
+        text = named["og:description"]
+        assert named["description"] == text, page.name
+        assert 50 < len(text) <= 160, f"{page.name}: la descripción ha de caber en un buscador"
+        assert text not in seen
+        seen.add(text)
+        assert named["og:title"] == soup(page).h1.get_text().removesuffix("#"), page.name
+        assert named["og:image:alt"].strip(), page.name
+        assert (site / named["og:image"].removeprefix(address)).is_file(), named["og:image"]
+
+
 def test_no_source_nor_solution_is_published(site: Path) -> None:
     assert not (site / "_sources").exists()
     marks = ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS")

@@ -5,12 +5,12 @@ Cada página se visita una vez por modo y se anota todo lo que se ve; las prueba
 
 from __future__ import annotations
 
-import functools
-import http.server
+import importlib
 import json
 import re
 import shutil
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,23 +77,24 @@ class Visit:
         return f"{self.page} ({self.width} px, {self.scheme})"
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def site() -> Path:
     return find_site()
 
 
 @pytest.fixture(scope="module")
-def address(site: Path) -> Iterator[str]:
-    handler = functools.partial(QuietHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+def pdf() -> Iterator[Any]:
+    """El módulo que imprime el libro; trae además el servidor con el que se abre."""
+    pytest.importorskip("pypdf", reason="hace falta el extra «dev»")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "book")
+        yield importlib.import_module("pdf")
+
+
+@pytest.fixture(scope="module")
+def address(site: Path, pdf: Any) -> Iterator[str]:
+    with pdf.served(site) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +292,34 @@ def test_browser_and_index_agree_on_every_stem(
     page.context.close()
     python = AccentTolerantSpanish({})
     assert {w: f for w, f in zip(vocabulary, found, strict=True) if f != python.stem(w)} == {}
+
+
+def test_the_book_is_printed_whole(site: Path, pdf: Any, tmp_path: Path) -> None:
+    """Cada página empieza donde dice el índice, con su título; los enlaces internos no salen del documento."""
+    target = tmp_path / "convlab.pdf"
+    command = [sys.executable, ROOT / "book/pdf.py", site, target]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (site / "book" / pdf.PRINTED).exists()
+    reader = pdf.PdfReader(target)
+    numbers = pdf.page_numbers(target)
+    texts = [" ".join(page.extract_text().split()) for page in reader.pages]
+    index = texts[1] + texts[2]
+    for name, _ in pdf.chapters():
+        number = numbers[pdf.anchor(name)]
+        title = " ".join(pdf.article(site, name, set()).h1.get_text().split())
+        assert squeezed(title) in squeezed(texts[number - 1]), f"{title}: página {number}"
+        assert f"{squeezed(title)}{number}" in squeezed(index)
+    assert not [text for text in texts if "Mostrar el código" in text]
+    addresses = [
+        action["/URI"]
+        for page in reader.pages
+        for note in page.get("/Annots", [])
+        if "/URI" in (action := note.get_object().get("/A", {}))
+    ]
+    assert addresses
+    assert not [url for url in addresses if "127.0.0.1" in url or url.startswith("file:")]
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())

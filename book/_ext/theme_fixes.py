@@ -3,6 +3,7 @@
 - los botones de abrir llevan al cuaderno de ejercicios de la lección (Colab no sabe abrir un capítulo en Markdown);
 - sphinx-thebe no carga nada: viene siempre con Jupyter Book, nombra un guion de otro servidor y deja un error en la
   consola;
+- cada página se describe a los buscadores y a quien la comparte con la frase de su cabecera, y ha de tenerla;
 - los rótulos escritos a mano en las plantillas pasan al español, y se corrigen sus fallos de accesibilidad y de
   JavaScript.
 
@@ -11,6 +12,7 @@ Los reemplazos exigen encontrar lo que buscan: si el tema cambia, la construcci�
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -84,6 +86,18 @@ def fix_buttons(app: Sphinx, pagename: str, _template: str, context: dict[str, A
     context["header_buttons"] = kept
 
 
+def describe(_app: Sphinx, pagename: str, _template: str, context: dict[str, Any], doctree: object) -> None:
+    if doctree is None:  # la búsqueda y otras páginas sin texto
+        return
+    meta = context["meta"] = dict(context.get("meta") or {})
+    text = meta.get("description")
+    if not text:
+        LOGGER.warning("theme_fixes: a %s le falta «description» en la cabecera.", pagename)
+        return
+    meta["og:description"] = text  # de aquí lo toma sphinxext-opengraph
+    context["metatags"] += f'<meta name="description" content="{escape(text)}">\n'
+
+
 def replace_all(paths: list[Path], replacements: dict[str, str], *, required: bool = True) -> None:
     seen = set()
     for path in paths:
@@ -131,5 +145,6 @@ def fix_output(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     drop_thebe(app)
     app.connect("html-page-context", fix_buttons, priority=900)
+    app.connect("html-page-context", describe, priority=100)  # antes que sphinxext-opengraph
     app.connect("build-finished", fix_output, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
