@@ -1,16 +1,20 @@
-"""Los cuadernos: las fuentes se convierten sin azar, y lo publicado está al día, completo y sin soluciones."""
+"""Los cuadernos: las fuentes se convierten sin azar; lo publicado está al día, sin soluciones, y basta con instalar."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="los cuadernos necesitan el extra «grade»")
+nbclient = pytest.importorskip("nbclient", reason="los cuadernos necesitan el extra «grade»")
 pytest.importorskip("jupytext", reason="los cuadernos necesitan el extra «grade»")
 pytest.importorskip("nbgrader", reason="los cuadernos necesitan el extra «grade»")
 
@@ -270,3 +274,33 @@ def test_nothing_is_written_when_a_source_is_malformed(tmp_path: Path) -> None:
     with pytest.raises(ConvlabError, match="schema_version"):
         notebooks.build(project)
     assert not list(project.rglob("*.ipynb"))
+
+
+# --- abrir un cuaderno suelto ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`convlab` como lo instala quien abre un cuaderno en Binder o Colab: el paquete, sin el repositorio al lado."""
+    folder = tmp_path_factory.mktemp("instalado")
+    copy = folder / "fuente"
+    shutil.copytree(ROOT / "convlab", copy / "convlab", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    target = folder / "paquetes"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, copy]
+    subprocess.run(command, check=True, capture_output=True)
+    return target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "lessons").glob("*/*.ipynb")), ids=lambda path: path.parent.name)
+def test_a_lesson_runs_as_it_is_once_the_package_is_installed(path: Path, installed: Path, tmp_path: Path) -> None:
+    """Lo que sirve el botón «Abrir los ejercicios»: sin nada escrito aún, ninguna celda falla ni pide otro archivo."""
+    book = nbformat.read(path, as_version=4)
+    book.cells.append(nbformat.v4.new_code_cell("import convlab\nprint(convlab.__file__)"))
+    environment = dict(os.environ) | {"PYTHONPATH": str(installed)}
+    client = nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute(env=environment)
+    assert Path(book.cells[-1].outputs[0].text.strip()).is_relative_to(installed)
+    assert not [o for c in book.cells for o in c.get("outputs", []) if o.get("name") == "stderr"]
