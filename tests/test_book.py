@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -261,11 +262,9 @@ def test_table_is_numbered_and_escaped() -> None:
     assert lines[4:6] == ["| — | 3 | 0.123 |", r"| x\|y z | 10 | 1.000 |"]
 
 
-@pytest.mark.slow
-def test_a_changed_package_runs_the_chapters_again(tmp_path: Path) -> None:
-    """Un libro mínimo con nuestra extensión: la celda se vuelve a ejecutar si cambia el paquete, y solo entonces."""
-    package, book = tmp_path / "convlab", tmp_path / "book"
-    package.mkdir()
+def small_book(folder: Path, pages: dict[str, str]) -> Callable[[], dict[str, str]]:
+    """Un libro mínimo con nuestra extensión, una celda por página: lo que devuelve lo construye y da cada página."""
+    book = folder / "book"
     book.mkdir()
     (book / "_config.yml").write_text(
         textwrap.dedent(f"""\
@@ -273,21 +272,50 @@ def test_a_changed_package_runs_the_chapters_again(tmp_path: Path) -> None:
             sphinx: {{local_extensions: {{package_cache: "{(ROOT / "book/_ext").as_posix()}"}}}}
             """)
     )
-    (book / "_toc.yml").write_text("format: jb-book\nroot: a\n")
+    first, *others = pages
+    chapters = "".join(f"  - file: {name}\n" for name in others)
+    (book / "_toc.yml").write_text(f"format: jb-book\nroot: {first}\n" + (f"chapters:\n{chapters}" if others else ""))
     header = "---\njupytext:\n  text_representation: {extension: .md, format_name: myst}\n"
     header += "kernelspec: {name: python3, display_name: Python 3}\n---\n"
-    cell = "import convlab, time\nprint('valor', convlab.VALUE, time.time_ns())"
-    (book / "a.md").write_text(f"{header}# A\n\n```{{code-cell}} ipython3\n{cell}\n```\n")
+    for name, cell in pages.items():
+        (book / f"{name}.md").write_text(f"{header}# {name}\n\n```{{code-cell}} ipython3\n{cell}\n```\n")
 
-    def build(value: int) -> list[str]:
-        (package / "__init__.py").write_text(f"VALUE = {value}\n")
+    def build() -> dict[str, str]:
         code = "from jupyter_book.cli.main import main; main()"
         subprocess.run(
             [sys.executable, "-B", "-c", code, "build", "-W", str(book)],
-            check=True, capture_output=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            check=True, capture_output=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)},
         )  # fmt: skip
-        return re.findall(r"valor (\d+) (\d+)", (book / "_build/html/a.html").read_text("utf-8"))[0]
+        return {name: (book / f"_build/html/{name}.html").read_text("utf-8") for name in pages}
 
-    first, again, changed = build(1), build(1), build(2)
+    return build
+
+
+@pytest.mark.slow
+def test_a_changed_package_runs_the_chapters_again(tmp_path: Path) -> None:
+    """La celda se vuelve a ejecutar si cambia el paquete, y solo entonces."""
+    package = tmp_path / "convlab"
+    package.mkdir()
+    build = small_book(tmp_path, {"a": "import convlab, time\nprint('valor', convlab.VALUE, time.time_ns())"})
+    seen = []
+    for value in (1, 1, 2):
+        (package / "__init__.py").write_text(f"VALUE = {value}\n")
+        seen.append(re.findall(r"valor (\d+) (\d+)", build()["a"])[0])
+    first, again, changed = seen
     assert again == first
     assert changed[0] == "2"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.cpu_count() == 1, reason="con un núcleo las páginas van de una en una")
+def test_pages_are_executed_at_the_same_time(tmp_path: Path) -> None:
+    """Cada página espera a que empiece la otra: de una en una no acabarían."""
+    (tmp_path / "convlab").mkdir()
+    (tmp_path / "convlab/__init__.py").touch()
+    cell = (
+        "import time\nfrom pathlib import Path\nPath('empezada-{own}').touch()\nfor _ in range(600):\n"
+        "    if Path('empezada-{other}').exists():\n        print('coinciden')\n        break\n    time.sleep(0.1)"
+    )
+    pages = {"a": cell.format(own="a", other="b"), "b": cell.format(own="b", other="a")}
+    for text in small_book(tmp_path, pages)().values():
+        assert text.count("coinciden") == 2  # en el código y en lo que imprime
