@@ -5,6 +5,7 @@ Vive junto a los capítulos porque sus cuadernos se ejecutan en esta carpeta: `f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
     from convlab.exercises import Exercise
 
 
+INTERVAL = re.compile(r"\[([+-]?[\d.]+), ([+-]?[\d.]+)\]")  # no se parte entre dos líneas
+
+
 def _cell(value: object, decimals: int) -> str:
     if value is None:
         return "—"
     text = f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
+    text = INTERVAL.sub("[\\1,\N{NO-BREAK SPACE}\\2]", text)
     return text.replace("|", r"\|").replace("\n", " ")
 
 

@@ -255,11 +255,11 @@ def test_table_is_numbered_and_escaped() -> None:
     import tablas
 
     assert doctest.testmod(tablas).failed == 0
-    rows = [{"a|b": None, "n": 3, "p": 0.12345}, {"a|b": "x|y\nz", "n": 10, "p": 1.0}]
+    rows = [{"a|b": None, "n": 3, "p": 0.12345}, {"a|b": "x|y\n0.5 [-0.1, +1]", "n": 10, "p": 1.0}]
     lines = tablas.table(rows, caption="Pie.", name="tab-x").data.splitlines()
     assert lines[:2] == [":::{table} Pie.", ":name: tab-x"]
     assert lines[3] == "|:--|--:|--:|"
-    assert lines[4:6] == ["| — | 3 | 0.123 |", r"| x\|y z | 10 | 1.000 |"]
+    assert lines[4:6] == ["| — | 3 | 0.123 |", "| x\\|y 0.5 [-0.1,\N{NO-BREAK SPACE}+1] | 10 | 1.000 |"]
 
 
 def small_book(folder: Path, pages: dict[str, str]) -> Callable[[], dict[str, str]]:
