@@ -1,4 +1,4 @@
-# Dos órdenes bastan: `make libro` y `make test`. Cada una prepara lo que necesita en un clon limpio.
+# Tres órdenes bastan: `make libro`, `make pdf` y `make test`. Cada una prepara lo que necesita en un clon limpio.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -30,8 +30,8 @@ lint: $(VENV)/.listo  ## Estilo y tipos
 rapido: lint  ## Estilo, tipos y las pruebas que no entrenan, no califican ni abren páginas
 	$(BIN)/python -m pytest -m 'not slow and not browser'
 
-test: lint libro  ## Todo: estilo, tipos, pruebas, cuadernos, nbgrader, libro y páginas
-	$(BIN)/python -m pytest
+test: lint libro  ## Todo: estilo, tipos, pruebas, ortografía, cuadernos, nbgrader, libro y páginas
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lecciones: $(VENV)/.listo  ## Regenera solutions/*.ipynb y lessons/ a partir de los .py
 	$(BIN)/python -m convlab.exercises.notebooks

@@ -23,7 +23,12 @@ from book_site import ROOT, english_words, find_site, page_paths, skip
 bs4 = pytest.importorskip("bs4", reason="hace falta el extra «book»")
 sync_api = pytest.importorskip("playwright.sync_api", reason="hace falta el extra «dev»")
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("chromium")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("chromium"),
+    pytest.mark.timeout(1500),  # la primera prueba visita todas las páginas en todos los modos
+]
 
 AXE = ROOT / "book/node_modules/axe-core"
 BASELINE = Path(__file__).with_name("axe_baseline.json")
