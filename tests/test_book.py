@@ -141,7 +141,13 @@ def test_english_detector_detects() -> None:
 def test_bibliography_speaks_spanish(site: Path) -> None:
     entries = [e.get_text(" ", strip=True) for e in soup(site / "book/bibliografia.html").select(".citation")]
     assert len(entries) == len(re.findall(r"^@", (ROOT / "book/references.bib").read_text("utf-8"), re.M))
-    assert entries == sorted(entries, key=lambda e: re.split(r", | y |(?<!\s[A-Z])\. (?=[A-Z][a-z])", e)[0].split()[-1])
+
+    def surname(entry: str) -> str:
+        first = re.split(r", | y |(?<!\s[A-Z])\. (?=[A-Z][a-z])", entry)[0].split()
+        particles = [word for word in first[1:-1] if word.islower()]  # «van der»
+        return " ".join([*particles, first[-1]]).lower()
+
+    assert entries == sorted(entries, key=surname)
     several = [e for e in entries if " y " in e.split(". ")[0]]
     assert len(several) > len(entries) / 2
     assert not any(" and " in e.split(". ")[0] for e in entries)
@@ -149,8 +155,10 @@ def test_bibliography_speaks_spanish(site: Path) -> None:
 
 def test_every_source_cited_has_its_fields() -> None:
     for entry in re.split(r"\n(?=@)", (ROOT / "book/references.bib").read_text("utf-8"))[1:]:
-        for needed in ("author", "title", "year", "eprint"):
-            assert re.search(rf"^\s*{needed} = \{{.+\}},$", entry, re.M), entry
+        given = set(re.findall(r"^\s*(\w+) = \{.+\},$", entry, re.M))
+        assert given >= {"author", "title", "year"}, entry
+        # Y cómo encontrarla: en arXiv, por su identificador, o en su volumen o informe.
+        assert given & {"eprint", "doi", "number"} or given >= {"volume", "pages"}, entry
 
 
 def test_glossary_defines_each_term_once(site: Path) -> None:
