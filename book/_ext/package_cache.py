@@ -56,7 +56,7 @@ def set_cache_path(app: Sphinx, config: Config) -> None:
 
 
 def execute_ahead(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
-    """Ejecuta, una página por núcleo, las que se van a leer y no están en la caché, y las guarda en ella.
+    """Ejecuta, una por núcleo y cuatro como mucho, las páginas que faltan en la caché, y las guarda en ella.
 
     La que falla no se guarda: al leerla, myst-nb la ejecuta otra vez y cuenta el fallo como siempre.
     """
@@ -76,7 +76,8 @@ def execute_ahead(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
         limit = app.config.nb_execution_timeout
         return single_nb_execution(notebook, cwd=str(path.parent), timeout=limit, allow_errors=False)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:  # cada una ocupa más de un giga
+        pending.reverse()  # las dos que más tardan van al final del índice: se empieza por ellas y nada queda esperando
         for (path, kind, notebook), result in zip(pending, pool.map(run, pending), strict=True):
             LOGGER.info("%s: %.0f s%s", path.name, result.time, " y falló" if result.err else "")
             if result.err is None:
