@@ -26,7 +26,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="hace falta el extr
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.xdist_group("chromium"),
     pytest.mark.timeout(1500),  # la primera prueba visita todas las páginas en todos los modos
 ]
 

@@ -31,7 +31,7 @@ from convlab.exercises.student import run_notebook  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = [path.parent.name for path in sorted((ROOT / "solutions").glob("*/*.py"))]
 STUDENTS = ("correcta", "intacta", "a-medias")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400), pytest.mark.xdist_group("nbgrader")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 @dataclass

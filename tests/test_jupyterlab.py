@@ -24,7 +24,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="hace falta el extr
 
 from convlab.exercises import load  # noqa: E402
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WAIT = 120_000  # milisegundos: el primer `import torch` con la máquina ocupada tarda
 
