@@ -39,6 +39,8 @@ body { padding: 0; background: #fff; }
 section.page { break-before: page; }
 h1, h2, h3, figcaption, caption { break-after: avoid; }
 figure, tr, .admonition-title { break-inside: avoid; }
+.bd-article img { width: auto; max-height: 190mm; }
+.admonition img { max-height: 50mm; }
 .bd-article pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .bd-article table { font-size: 7.5pt; width: 100%; table-layout: auto; }
 .bd-article table :is(td, th) { padding: 0.15rem 0.3rem; white-space: normal; overflow-wrap: anywhere; }
@@ -52,6 +54,9 @@ dl.py dl.field-list, dl.py dd { margin-block: 0.1rem; }
 .indice p span:first-child { flex: 1; }
 .indice .parte { margin-top: 1rem; font-weight: 650; }
 """
+NUMBER = """(numbers) => {
+  for (const place of document.querySelectorAll("[data-inicio]")) place.textContent = numbers[place.dataset.inicio];
+}"""
 
 
 def chapters() -> Iterator[tuple[str, str | None]]:
@@ -91,18 +96,18 @@ def article(site: Path, page: str, pages: set[str]) -> bs4.Tag:
     return section
 
 
-def contents(titles: dict[str, str], numbers: dict[str, int]) -> str:
+def contents(titles: dict[str, str]) -> str:
     lines = []
     for page, part in chapters():
         if part:
             lines.append(f'<p class="parte">{part}</p>')
-        number = numbers.get(anchor(page), "000")
-        lines.append(f'<p><span><a href="#{anchor(page)}">{titles[page]}</a></span><span>{number}</span></p>')
+        start = anchor(page)
+        lines.append(f'<p><span><a href="#{start}">{titles[page]}</a></span><span data-inicio="{start}">000</span></p>')
     listed = "".join(lines)
     return f'<section class="page indice"><article class="bd-article"><h1>Índice</h1>{listed}</article></section>'
 
 
-def document(site: Path, numbers: dict[str, int]) -> str:
+def document(site: Path) -> str:
     pages = [page for page, _ in chapters()]
     first = bs4.BeautifulSoup((site / f"{pages[0]}.html").read_text("utf-8"), "html.parser")
     styles = "".join(str(link) for link in first.head.find_all("link", rel="stylesheet"))
@@ -116,7 +121,7 @@ def document(site: Path, numbers: dict[str, int]) -> str:
     )
     return (
         f'<!DOCTYPE html><html lang="es" data-theme="light"><head><meta charset="utf-8"><title>{title}</title>'
-        f"{styles}<style>{STYLE}</style>{mathjax}</head><body>{cover}{contents(titles, numbers)}"
+        f"{styles}<style>{STYLE}</style>{mathjax}</head><body>{cover}{contents(titles)}"
         f"{''.join(map(str, articles.values()))}</body></html>"
     )
 
@@ -136,11 +141,7 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def print_page(browser: Any, address: str, target: Path) -> None:
-    page = browser.new_page()
-    page.set_default_timeout(300_000)
-    page.goto(address)
-    page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
+def print_page(page: Any, target: Path) -> None:
     page.pdf(
         path=target,
         format="A4",
@@ -152,7 +153,6 @@ def print_page(browser: Any, address: str, target: Path) -> None:
         outline=True,
         tagged=True,
     )
-    page.close()
 
 
 def page_numbers(target: Path) -> dict[str, int]:
@@ -168,16 +168,19 @@ def main(site: Path, target: Path) -> None:
     if not (site / "book/indice.html").is_file():
         sys.exit(f"No hay libro construido en «{site}»: ejecuta antes `make libro`.")
     source = site / "book" / PRINTED  # junto a las páginas, para que valgan sus rutas
-    numbers: dict[str, int] = {}
+    source.write_text(document(site), "utf-8")
     with sync_playwright() as playwright, served(site) as address:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         )
         try:
-            for _ in range(2):
-                source.write_text(document(site, numbers), "utf-8")
-                print_page(browser, f"{address}book/{PRINTED}", target)
-                numbers = page_numbers(target)
+            page = browser.new_page()
+            page.set_default_timeout(600_000)
+            page.goto(f"{address}book/{PRINTED}")
+            page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
+            print_page(page, target)
+            page.evaluate(NUMBER, page_numbers(target))
+            print_page(page, target)
         finally:
             source.unlink(missing_ok=True)
             browser.close()
