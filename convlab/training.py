@@ -239,6 +239,7 @@ class _Run:
     ) -> None:
         self.name, self.recipe, self.epochs, self.scenes, self.seed = name, recipe, epochs, scenes, seed
         self.device, self.state_path = device, state_path
+        self.bfloat16 = _has_bfloat16(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = _Trainee()
@@ -289,7 +290,7 @@ class _Run:
                 batch = data[shuffled[k * BATCH : (k + 1) * BATCH]]
                 x = batch.tensor(self.device).contiguous(memory_format=torch.channels_last)
                 y = torch.from_numpy(getattr(batch, recipe.label)).to(self.device)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "mps"):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     if recipe.attack_steps:
                         eps = recipe.attack_eps
                         x = pgd(model.net, x, y, eps, eps / 2, recipe.attack_steps, generator=generator)
@@ -390,6 +391,7 @@ def _export(run: _Run, out: Path, evaluate_on: int) -> Path:
         "log": run.log,
         "made_with": {
             "python": platform.python_version(), "torch": torch.__version__, "device": run.device.type,
+            "precision": "bfloat16" if run.bfloat16 else "float32",
         },
         "licence": "MIT",
     }  # fmt: skip
@@ -405,6 +407,13 @@ def _export(run: _Run, out: Path, evaluate_on: int) -> Path:
         }
         save_weights(flat, out / f"{run.name}-checkpoints.safetensors", {**note, "steps": steps})
     return path
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Si el dispositivo calcula con bfloat16. Una CPU sin esas instrucciones lo imita, y tarda varias veces más."""
+    if device.type == "cpu":
+        return any(present for name, present in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+    return device.type != "mps"
 
 
 def _bar(visible: bool) -> Progress:

@@ -20,6 +20,7 @@ import pytest
 from book_site import ROOT, english_words, find_site, page_paths
 
 import convlab
+from convlab.exercises import list_exercises, load
 
 bs4 = pytest.importorskip("bs4", reason="hace falta el extra «book»")
 yaml = pytest.importorskip("yaml", reason="hace falta el extra «book»")
@@ -50,6 +51,14 @@ def test_every_page_of_the_table_of_contents_is_built(site: Path) -> None:
     built = {p.relative_to(site).with_suffix("").as_posix() for p in page_paths(site)}
     assert built == {*files, "index", "search"}
     assert not any(f.startswith("solutions") for f in files), "Las soluciones no se publican"
+
+
+def test_the_matrix_names_every_mistake_and_accepts_every_right_answer(site: Path) -> None:
+    for name in list_exercises():
+        exercise, table = load(name), soup(site / "book/matriz.html").find(id=f"tab-{re.sub('[._]', '-', name)}")
+        heads = [cell.get_text(strip=True) for cell in table.thead.find_all("th")]
+        verdicts = [row.find_all("td")[heads.index("Veredicto")].get_text(strip=True) for row in table.tbody("tr")]
+        assert verdicts == ["✓"] * (len(exercise.misconceptions) + len(exercise.variants)), name
 
 
 def test_internal_links_and_anchors_exist(site: Path) -> None:

@@ -28,8 +28,9 @@ LESSONS = list(dict.fromkeys(name.split(".")[0] for name in IDS))
 
 @pytest.fixture(scope="module")
 def seeds(request: pytest.FixtureRequest) -> list[tuple[int, bool]]:
+    """Ocultas, solo si se piden muchas: con la primera se hace la matriz del libro, que comprueba test_book.py."""
     count = request.config.getoption("--seeds")
-    return [(seed, False) for seed in range(count)] + [(seed, True) for seed in range(max(1, count // 4))]
+    return [(seed, False) for seed in range(count)] + [(seed, True) for seed in range(count // 4)]
 
 
 def check_with(exercise: Exercise, cases: list[Case], function: Any) -> Report:
@@ -222,7 +223,7 @@ lesson, folder = sys.argv[1:]
 for name in list_exercises():
     if name.startswith(lesson + "."):
         exercise = load(name)
-        wrong = {key: m.function for key, m in exercise.misconceptions.items()}
+        wrong = {key: m.function for key, m in [*exercise.misconceptions.items()][:2]}
         for key, function in (dict([*exercise.variants.items()][:1]) | wrong).items():
             for case in exercise.cases(7, True):
                 save(exercise.run(function, case), Path(folder) / f"{name}-{key}-{case.index}.npz")
@@ -240,7 +241,7 @@ def test_judge_decides_in_another_process_with_nothing_but_npz(lesson: str, tmp_
             continue
         exercise = load(name)
         cases = exercise.cases(7, True)
-        for key in [next(iter(exercise.variants)), *exercise.misconceptions]:
+        for key in [next(iter(exercise.variants)), *list(exercise.misconceptions)[:2]]:
             report = exercise.report(cases, [read(tmp_path / f"{name}-{key}-{case.index}.npz") for case in cases])
             assert report.diagnosis == (key if key in exercise.misconceptions else None), report.message
             assert report.passed == (key in exercise.variants)

@@ -86,10 +86,11 @@ def test_trained_file_loads_by_name(trained):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_short_training_already_learns(tmp_path):
     """Suelo de exactitud: 200 pasos quedan muy por encima del azar (0.1)."""
-    path = train("mini", out=tmp_path, epochs=2, scenes=12800, evaluate_on=500, progress=False, device="cpu")
-    assert json.loads(path.with_suffix(".json").read_text())["held_out"]["accuracy"] > 0.35
+    path = train("mini", out=tmp_path, epochs=2, scenes=12800, evaluate_on=50, progress=False, device="cpu")
+    assert json.loads(path.with_suffix(".json").read_text())["log"][-1]["accuracy"] > 0.35  # en 1000 escenas nuevas
 
 
 def test_recipes_cover_the_shipped_models():
