@@ -168,12 +168,12 @@ def main(site: Path, target: Path) -> None:
     if not (site / "book/indice.html").is_file():
         sys.exit(f"No hay libro construido en «{site}»: ejecuta antes `make libro`.")
     source = site / "book" / PRINTED  # junto a las páginas, para que valgan sus rutas
-    source.write_text(document(site), "utf-8")
     with sync_playwright() as playwright, served(site) as address:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         )
         try:
+            source.write_text(document(site), "utf-8")
             page = browser.new_page()
             page.set_default_timeout(600_000)
             page.goto(f"{address}book/{PRINTED}")

@@ -61,6 +61,16 @@ def test_killed_training_resumes_from_its_last_epoch(trained, tmp_path):
     assert [entry["epoch"] for entry in json.loads(again.with_suffix(".json").read_text())["log"]] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "float32"), ({"avx512_bf16": True}, "bfloat16")],
+)
+def test_bfloat16_only_where_the_processor_has_it(monkeypatch, tmp_path, capabilities, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    path = train("mini", out=tmp_path, **SMALL | {"epochs": 1, "scenes": 128, "evaluate_on": 10})
+    assert json.loads(path.with_suffix(".json").read_text())["made_with"]["precision"] == precision
+
+
 def test_state_of_another_run_is_refused(tmp_path):
     state = tmp_path / "mini.estado.pt"
     state.write_bytes(b"basura")

@@ -31,8 +31,8 @@ from sphinx.util import logging
 LOGGER = logging.getLogger(__name__)
 
 BOOK = Path(__file__).resolve().parent.parent
-USED = ("figuras.py", "portada.py", "tablas.py")
-"""Los módulos del libro que usan sus páginas; los demás lo construyen o lo imprimen."""
+TOOLS = {BOOK / "assets.py", BOOK / "build.py", BOOK / "pdf.py"}
+"""Lo que construye o imprime el libro, y sus páginas no usan."""
 READ = ("benchmarks/medidas.json", "tests/mutants.json", "CITATION.cff", "lessons/*/*.ipynb")
 """Lo que las páginas leen fuera del paquete."""
 
@@ -52,9 +52,8 @@ def set_cache_path(app: Sphinx, config: Config) -> None:
     if spec is None or spec.origin is None:
         raise ConfigError("No encuentro `convlab`: instálalo con `pip install -e .` antes de construir el libro.")
     read = [path for pattern in READ for path in BOOK.parent.glob(pattern)]
-    own = b"".join(
-        path.read_bytes() for path in sorted([*(BOOK / name for name in USED), *BOOK.glob("_ext/*.py"), *read])
-    )
+    modules = {*BOOK.glob("*.py"), *BOOK.glob("_ext/*.py")} - TOOLS
+    own = b"".join(path.read_bytes() for path in sorted([*modules, *read]))
     key = f"{digest(Path(spec.origin).parent)}-{hashlib.sha256(own).hexdigest()[:12]}"
     config.nb_execution_cache_path = str(Path(app.outdir).parent / f".jupyter_cache-{key}")
 
