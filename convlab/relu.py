@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, Self
 
-import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
-from convlab.errors import unknown_name
+from convlab.errors import ConvlabError, unknown_name
 
 RULES = ("backprop", "deconvnet", "guided")
 
-_UNBOUNDED = float("inf")
-_CEILINGS = {"relu": _UNBOUNDED, "relu6": 6.0}
+# Nodos del grafo que esconden otras operaciones, entre las que puede haber una ReLU.
+_OPAQUE = re.compile("Compiled|DifferentiableGraph|CheckpointFunction|CopySlices")
+_BACKWARD = re.compile(r"(Backward)?\d*$")  # de «ReluBackward0» queda «Relu»
 
 
 def override_relu(rule: str) -> ReluOverride:
-    """Mientras dura el contexto, las ReLU y ReLU6 se derivan con otra regla; hacia delante no cambia nada.
+    """Deriva con otra regla las ReLU y ReLU6 de las que depende una salida, sin tocar el modelo.
 
-    Intercepta por igual módulos, funciones y variantes *in-place* sin tocar el modelo. No cambia otras
-    activaciones ni las ReLU escritas de otro modo (`clamp(min=0)`) o compiladas con TorchScript.
+    Las busca en el grafo de la salida, así que da igual cómo estén escritas: módulos, funciones, variantes *in-place*,
+    `clamp(min=0)` o TorchScript. Las demás activaciones siguen con su derivada.
 
     Parameters
     ----------
@@ -33,82 +33,101 @@ def override_relu(rule: str) -> ReluOverride:
     Returns
     -------
     ReluOverride
-        Un contexto; su atributo `calls` cuenta las ReLU interceptadas.
+        Un contexto. Dentro de él se llama con la salida, que devuelve, y al derivarla se aplica la regla; al salir
+        del contexto, el grafo queda como estaba.
 
     Raises
     ------
     ConvlabError
-        Si la regla no existe.
+        Si la regla no existe; al llamarlo con la salida, si el grafo esconde operaciones (un modelo compilado, partes
+        de un tensor cambiadas *in-place*) a las que la regla no llegaría.
 
     Examples
     --------
     >>> x = torch.tensor([-1.0, 2.0, 3.0], requires_grad=True)
-    >>> with override_relu("guided"):
-    ...     y = torch.relu(x) * torch.tensor([1.0, 1.0, -1.0])
-    >>> torch.autograd.grad(y.sum(), x)[0]
+    >>> y = torch.relu(x) * torch.tensor([1.0, 1.0, -1.0])
+    >>> with override_relu("guided") as override:
+    ...     torch.autograd.grad(override(y).sum(), x)[0]
     tensor([0., 1., 0.])
     """
     return ReluOverride(rule)
 
 
-class ReluOverride(TorchFunctionMode):
-    """Contexto que devuelve `override_relu`; `calls` cuenta las ReLU interceptadas desde que se creó."""
+class ReluOverride:
+    """Contexto que devuelve `override_relu`.
+
+    `relus` cuenta las ReLU de las salidas que ha recibido, y `operations` son los nombres de todo lo que hay en sus
+    grafos, como «Relu» o «Convolution».
+    """
 
     def __init__(self, rule: str) -> None:
         if rule not in RULES:
             raise unknown_name("la regla", rule, RULES)
-        super().__init__()
         self.rule = rule
-        self.calls = 0
+        self.relus = 0
+        self.operations: set[str] = set()
+        self._handles: list[Any] = []
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Sustituye la ReLU; cualquier otra función de torch sigue su camino."""
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        ceiling = _ceiling(name.rstrip("_"), args, kwargs)
-        if ceiling is None:
-            return func(*args, **kwargs)
-        x: Tensor = args[0] if args else kwargs["input"]
-        if not x.is_floating_point():
-            return func(*args, **kwargs)
-        self.calls += 1
-        inplace = name.endswith("_") or bool(kwargs.get("inplace"))
-        return _RuledReLU.apply(x, ceiling, self.rule, inplace)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """Devuelve la misma salida, cuyas ReLU se derivarán con la regla mientras dure el contexto."""
+        nodes = [(node, node.name()) for node in _graph(output)]
+        relus = [node for node, name in nodes if _is_relu(node, name)]
+        self.relus += len(relus)
+        self.operations.update(_BACKWARD.sub("", name) for _, name in nodes)
+        if self.rule == "backprop":
+            return output
+        hidden = sorted(name.rpartition("::")[2] for name in self.operations if _OPAQUE.search(name))
+        if hidden:
+            raise ConvlabError(
+                f"El modelo esconde parte de lo que calcula ({', '.join(hidden)}): quizá está compilado, o cambia solo "
+                f"una parte de un tensor. Si ahí hay ReLU, la regla «{self.rule}» no se les aplicaría. Usa el modelo "
+                "original, sin compilar, o un método que no cambie la ReLU, como saliency_map."
+            )
+        self._handles += map(_HOOKS[self.rule], relus)
+        return output
 
 
-def _ceiling(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
-    """Valor en que la función satura por arriba, o `None` si no es una ReLU."""
-    if name == "hardtanh":  # es lo que nn.ReLU6 ejecuta por dentro
-        bounds = {"min_val": -1.0, "max_val": 1.0, **kwargs}
-        bounds.update(zip(("min_val", "max_val"), args[1:3], strict=False))
-        return float(bounds["max_val"]) if bounds["min_val"] == 0 else None
-    return _CEILINGS.get(name)
+def _graph(output: Tensor) -> set[Any]:
+    """Las operaciones de las que depende un tensor: los nodos de su grafo."""
+    seen: set[Any] = {output.grad_fn} - {None}
+    pending = list(seen)
+    while pending:
+        parents = {parent for parent, _ in pending.pop().next_functions} - seen - {None}
+        seen |= parents
+        pending += parents
+    return seen
 
 
-class _RuledReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, ceiling: float, rule: str, inplace: bool) -> Tensor:
-        top = None if ceiling == _UNBOUNDED else ceiling
-        y = x.clamp_(0, top) if inplace else x.clamp(0, top)
-        if inplace:
-            ctx.mark_dirty(x)
-        ctx.rule, ctx.ceiling = rule, ceiling
-        if rule != "deconvnet":
-            # Lo mismo que guarda PyTorch: casi siempre la salida, que la capa siguiente guarda de todos modos.
-            ctx.save_for_backward(y if inplace or top is None else x)
-        return y
+def _is_relu(node: Any, name: str) -> bool:
+    match _BACKWARD.sub("", name):
+        case "Relu":
+            return True
+        case "Hardtanh":  # lo que nn.ReLU6 ejecuta por dentro
+            return node._saved_min_val == 0
+        case "Threshold":
+            return node._saved_threshold == 0
+        case "ClampMin":
+            return node._saved_min == 0
+        case "Clamp":  # con un máximo, es más bien un recorte de la imagen; con tensores, otra cosa
+            return name.endswith("1") and node._saved_min == 0 and node._saved_max is None
+    return False
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (gradient,) = gradients
-        if ctx.rule == "deconvnet":
-            return gradient.clamp(min=0), None, None, None
-        (kept,) = ctx.saved_tensors
-        if ctx.ceiling == _UNBOUNDED:
-            gradient = torch.ops.aten.threshold_backward(gradient, kept, 0)
-        else:
-            gradient = torch.ops.aten.hardtanh_backward(gradient, kept, 0, ctx.ceiling)
-        # El tensor es nuevo: recortarlo en su sitio ahorra otro del tamaño de la activación.
-        return gradient.clamp_(min=0) if ctx.rule == "guided" else gradient, None, None, None
+
+def _guided(node: Any) -> Any:
+    """A la ReLU de PyTorch solo le llega lo positivo del gradiente."""
+    return node.register_prehook(lambda gradients: (gradients[0].clamp(min=0),))
+
+
+def _deconvnet(node: Any) -> Any:
+    """Lo que sale de la ReLU hacia atrás es lo positivo del gradiente que le llega, fuera cual fuera la activación."""
+    return node.register_hook(lambda _masked, gradients: (gradients[0].clamp(min=0),))
+
+
+_HOOKS: dict[str, Callable[[Any], Any]] = {"deconvnet": _deconvnet, "guided": _guided}

@@ -113,7 +113,7 @@ def guided_backprop(model: nn.Module, x: Tensor, target: int | Tensor, *, select
     Raises
     ------
     ConvlabError
-        Los de `saliency_map`, y si la red no ejecuta ninguna ReLU que guiar.
+        Los de `saliency_map`, y si la red no ejecuta ninguna ReLU que guiar, o quizá sí pero está compilada.
 
     References
     ----------
@@ -125,9 +125,10 @@ def guided_backprop(model: nn.Module, x: Tensor, target: int | Tensor, *, select
     >>> guided_backprop(Mini(), torch.rand(1, 3, 64, 64), 3).shape
     torch.Size([1, 3, 64, 64])
     """
-    with override_relu("guided") as relus:
-        gradient = input_gradient(model, x, target_score(target, select))
-    if relus.calls == 0:
+    score = target_score(target, select)
+    with override_relu("guided") as override:
+        gradient = input_gradient(model, x, lambda output: override(score(output)))
+    if override.relus == 0:
         raise ConvlabError(
             "La red no ejecuta ninguna ReLU, así que la retropropagación guiada sería el gradiente sin más. "
             "Usa saliency_map o grad_cam."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from contextlib import nullcontext
 
 import numpy as np
@@ -13,6 +14,7 @@ from captum.attr import GuidedBackprop
 from conftest import left_as_found, make_network, randomize
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from convlab.errors import ConvlabError
 from convlab.hooks import (
@@ -24,6 +26,7 @@ from convlab.hooks import (
     last_conv_layer,
     override_relu,
 )
+from convlab.relu import RULES
 from convlab.targets import class_indices, target_score
 
 X = torch.rand(2, 3, 8, 6, generator=torch.Generator().manual_seed(0))
@@ -499,13 +502,16 @@ RELUS = {
     "F.relu in-place": (lambda x: F.relu(x, inplace=True), 1e9),
     "torch.relu": (torch.relu, 1e9),
     "torch.relu_": (torch.relu_, 1e9),
-    "Tensor.relu": (lambda x: x.relu(), 1e9),
     "Tensor.relu_": (lambda x: x.relu_(), 1e9),
     "relu6": (F.relu6, 6),
     "module relu6": (nn.ReLU6(), 6),
     "module relu6 in-place": (nn.ReLU6(inplace=True), 6),
     "hardtanh": (lambda x: F.hardtanh(x, 0, 6), 6),
     "hardtanh_": (lambda x: F.hardtanh_(x, 0.0, 4.0), 4),
+    "clamp": (lambda x: x.clamp(min=0), 1e9),
+    "clamp_": (lambda x: x.clamp_(0), 1e9),
+    "clamp_min": (lambda x: x.clamp_min(0), 1e9),
+    "threshold": (lambda x: F.threshold(x, 0.0, 0.0), 1e9),
 }
 GATES = {
     "backprop": lambda x, g, ceiling: g * ((x > 0) & (x < ceiling)),
@@ -521,30 +527,76 @@ def test_rules_reach_every_way_to_write_a_relu(name, rule):
     generator = torch.Generator().manual_seed(0)
     x = (6 * torch.randn(40, generator=generator)).requires_grad_()
     slope = torch.randn(40, generator=generator)
-    with override_relu(rule) as relus:
-        inner = x * 1
-        y = relu(inner)
-    assert relus.calls == 1
-    assert torch.equal(y, x.clamp(0, ceiling))
-    assert (y is inner) == name.endswith(("in-place", "_"))
-    (gradient,) = torch.autograd.grad(y, x, slope)
+    y = relu(x * 1)
+    with override_relu(rule) as override:
+        assert override(y) is y
+        (gradient,) = torch.autograd.grad(y, x, slope)
+    assert override.relus == 1
     assert torch.equal(gradient, GATES[rule](x.detach(), slope, ceiling))
 
 
 def test_other_activations_are_left_alone():
     x = torch.tensor([-2.0, 0.5, 3.0], requires_grad=True)
-    with override_relu("guided") as relus:
-        y = F.hardtanh(x) + F.leaky_relu(x) + F.silu(x)
-        torch.relu(torch.tensor([1, -1]))  # enteros: no hay gradiente que guiar
-    assert relus.calls == 0
-    assert torch.equal(y, F.hardtanh(x) + F.leaky_relu(x) + F.silu(x))
+    y = -(
+        F.hardtanh(x) + F.leaky_relu(x) + F.silu(x) + x.clamp(0, 1) + x.clamp(1) + x.clamp(max=0) + F.threshold(x, 1, 0)
+    )
+    y = y - x.clamp(torch.zeros(3))  # con tensores, clamp no es una ReLU
+    (plain,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    for rule in RULES:
+        with override_relu(rule) as override:
+            assert torch.equal(torch.autograd.grad(override(y).sum(), x, retain_graph=True)[0], plain)
+        assert override.relus == 0
+
+
+def test_the_gradient_on_the_output_of_a_ruled_relu_is_whole():
+    x, slope = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([-1.0, 1.0])
+    y = torch.relu(x)
+    for rule in ("guided", "deconvnet"):
+        with override_relu(rule) as override:
+            on_output, on_input = torch.autograd.grad(override(y * slope).sum(), [y, x], retain_graph=True)
+        assert torch.equal(on_output, slope)
+        assert torch.equal(on_input, slope.clamp(0))
 
 
 def test_override_ends_with_its_context_and_on_exception():
     x = torch.tensor([1.0], requires_grad=True)
-    with pytest.raises(TypeError), override_relu("guided"):
-        torch.relu("no es un tensor")
-    assert torch.autograd.grad(-torch.relu(x), x)[0] == -1
+    y = -torch.relu(x)
+    for rule in ("guided", "deconvnet"):
+        with override_relu(rule) as override:
+            assert torch.autograd.grad(override(y), x, retain_graph=True)[0] == 0
+        assert torch.autograd.grad(y, x, retain_graph=True)[0] == -1
+        with pytest.raises(AttributeError), override_relu(rule) as override:
+            override(y).nada()
+        assert torch.autograd.grad(y, x, retain_graph=True)[0] == -1
+
+
+def part_changed(x):
+    x = x * 1
+    x[:, :2].relu_()
+    return x
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # TorchScript está en desuso, pero sigue habiendo modelos
+    SCRIPTED = torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU()))
+
+HIDDEN = {
+    "CopySlices": part_changed,
+    "CheckpointFunction": lambda x: checkpoint(torch.relu, x, use_reentrant=True),
+    "DifferentiableGraph": lambda x: SCRIPTED(x),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_relu_that_the_graph_hides_is_refused(name):
+    x = torch.rand(3, 4, requires_grad=True)
+    for _ in range(3):  # TorchScript funde las operaciones tras mirar dos pasadas
+        y = HIDDEN[name](x)
+    for rule in ("guided", "deconvnet"):
+        with override_relu(rule) as override, pytest.raises(ConvlabError, match=rf"{name}.*sin compilar"):
+            override(y)
+    with override_relu("backprop") as override:
+        assert override(y) is y
 
 
 def test_override_rule_typo():
@@ -554,9 +606,9 @@ def test_override_rule_typo():
 
 def test_backprop_rule_is_plain_autograd(network):
     plain = input_gradient(network.model, network.x, score)
-    with override_relu("backprop") as relus:
-        ruled = input_gradient(network.model, network.x, score)
-    assert relus.calls > 0
+    with override_relu("backprop") as override:
+        ruled = input_gradient(network.model, network.x, lambda output: override(score(output)))
+    assert override.relus > 0
     assert (ruled - plain).abs().max() <= 1e-5 * plain.abs().max()
 
 
@@ -564,9 +616,9 @@ def test_guided_reaches_functional_relus_of_googlenet():
     """Captum no ve las ReLU funcionales de GoogLeNet; con ellas convertidas en módulos, coincide con nosotros."""
     model = randomize(torchvision.models.googlenet(init_weights=False, aux_logits=False)).double()
     x = torch.rand(1, 3, 64, 48, generator=torch.Generator().manual_seed(0)).double()
-    with override_relu("guided") as relus, left_as_found(model, x):
-        got = input_gradient(model, x, target_score(7))
-    assert relus.calls == 57
+    with override_relu("guided") as override, left_as_found(model, x):
+        got = input_gradient(model, x, lambda output: override(target_score(7)(output)))
+    assert override.relus == 57
 
     modular = copy.deepcopy(model)
     for parent in list(modular.modules()):
@@ -582,7 +634,7 @@ def test_guided_reaches_functional_relus_of_googlenet():
 @pytest.mark.parametrize("mode", [nullcontext, torch.no_grad, torch.inference_mode])
 def test_override_works_in_any_mode_with_relu6_networks(mode):
     net = make_network("efficientnet_lite0")
-    with mode(), override_relu("guided") as relus:
-        guided = input_gradient(net.model, net.x[:1], score)
-    assert relus.calls > 30
+    with mode(), override_relu("guided") as override:
+        guided = input_gradient(net.model, net.x[:1], lambda output: override(score(output)))
+    assert override.relus > 30
     assert guided.abs().sum() > 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from operator import index
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +18,12 @@ from convlab.deconvnet.adjoint import conv_adjoint, relu_backward, unpool
 from convlab.errors import ConvlabError
 from convlab.hooks import input_gradient, layer_gradient, override_relu
 from convlab.metrics import rank_correlation
+from convlab.relu import ReluOverride
 from convlab.targets import ScoreFn, target_score
 
 __all__ = ["class_sensitivity", "conv_adjoint", "deconvnet", "input_signal", "relu_backward", "unpool"]
 
-# Los nodos que deja en el grafo una ReLU que `override_relu` no puede ver, y los de las demás activaciones.
-_MISSED = re.compile("^(Relu|Threshold|Compiled)")
+# Las operaciones que deja en el grafo cualquier activación que no sea la ReLU.
 _OTHERS = re.compile("^(Silu|Gelu|Hardswish|Hardsigmoid|Sigmoid|Tanh|Elu|LeakyRelu|Prelu|Softplus|Mish|Celu)")
 
 
@@ -66,8 +65,8 @@ def deconvnet(model: nn.Module, x: Tensor, layer: str, channel: int | Tensor, *,
     Raises
     ------
     ConvlabError
-        Si la capa, el canal o la regla no existen, o si la regla no se puede aplicar: hay una ReLU que no se puede
-        interceptar (compilada o en TorchScript), o ninguna y sí otras activaciones.
+        Si la capa, el canal o la regla no existen, o si la regla no se puede aplicar: el modelo esconde
+        operaciones (está compilado, o cambia *in-place* una parte de un tensor), o no hay ReLU y sí otras activaciones.
 
     References
     ----------
@@ -136,13 +135,8 @@ def input_signal(
     """
     logit = target_score(target, select)
 
-    def score(output: Any) -> Tensor:
-        logits = logit(output)
-        _check_rule(logits, rule, relus.calls)
-        return logits
-
-    with override_relu(rule) as relus:
-        return input_gradient(model, x, score)
+    with override_relu(rule) as override:
+        return input_gradient(model, x, lambda output: _ruled(override, logit(output)))
 
 
 def class_sensitivity(maps_a: Tensor, maps_b: Tensor) -> Tensor:
@@ -184,48 +178,24 @@ def class_sensitivity(maps_a: Tensor, maps_b: Tensor) -> Tensor:
 
 def _pull_back(model: nn.Module, x: Tensor, layer: str, seed: Callable[[Tensor], Tensor], rule: str) -> Tensor:
     """Baja hasta la entrada la señal `seed(activación)`, puesta en una capa: un producto de vector por jacobiana."""
-    with override_relu(rule) as relus:
+    with override_relu(rule) as override:
 
         def product(activation: Tensor) -> Tensor:
-            _check_rule(activation, rule, relus.calls)
-            return activation * seed(activation.detach())
+            return _ruled(override, activation) * seed(activation.detach())
 
         return layer_gradient(model, x, layer, product)
 
 
-def _check_rule(output: Tensor, rule: str, relus: int) -> None:
-    """La regla se aplica a todas las ReLU de las que depende `output`, o es un error: nunca un gradiente disfrazado."""
-    if rule == "backprop":
-        return
-    names = _graph(output)
-    missed = sorted(name for name in names if _MISSED.match(name))
-    if missed:
+def _ruled(override: ReluOverride, output: Tensor) -> Tensor:
+    """La salida con la regla puesta, si hay a qué aplicarla: nunca un gradiente disfrazado."""
+    output = override(output)
+    others = sorted(name for name in override.operations if _OTHERS.match(name))
+    if override.rule != "backprop" and override.relus == 0 and others:
         raise ConvlabError(
-            f"El modelo tiene activaciones que no se pueden interceptar ({', '.join(missed)}), quizá compiladas o en "
-            f"TorchScript, y la regla «{rule}» no se les aplicaría. Usa el modelo original, sin compilar."
+            f"La regla «{override.rule}» habla de la ReLU y hasta ahí la red no ejecuta ninguna, sino otras "
+            f"activaciones ({', '.join(others)}). Usa rule=«backprop», que es el gradiente, o grad_cam."
         )
-    others = sorted(name for name in names if _OTHERS.match(name))
-    if relus == 0 and others:
-        raise ConvlabError(
-            f"La regla «{rule}» habla de la ReLU y hasta ahí la red no ejecuta ninguna, sino otras activaciones "
-            f"({', '.join(others)}). Usa rule=«backprop», que es el gradiente, o grad_cam."
-        )
-
-
-def _graph(output: Tensor) -> set[str]:
-    """Nombres de las operaciones de las que depende un tensor."""
-    seen: set[Any] = set()
-    pending: list[Any] = [output.grad_fn]
-    while pending:
-        node = pending.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            pending.extend(parent for parent, _ in node.next_functions)
-    return {"Relu6" if _is_relu6(node) else node.name().removesuffix("0").removesuffix("Backward") for node in seen}
-
-
-def _is_relu6(node: Any) -> bool:
-    return node.name().startswith("Hardtanh") and node._saved_min_val == 0
+    return output
 
 
 def _channels(channel: int | Tensor, activation: Tensor, layer: str) -> Tensor:

@@ -170,11 +170,11 @@ def _hook_left(model: nn.Module, x: Tensor, layer: str, channel: Channel) -> Ten
 )
 def _backward(model: nn.Module, x: Tensor, layer: str, channel: Channel) -> Tensor:
     a = x.requires_grad_().clone()
-    with override_relu("deconvnet"):
-        for name, module in model.named_children():
-            a = module(a)
-            if name == layer:
-                break
-    (a * strongest(a.detach(), channel)).sum().backward()
+    for name, module in model.named_children():
+        a = module(a)
+        if name == layer:
+            break
+    with override_relu("deconvnet") as override:
+        (override(a) * strongest(a.detach(), channel)).sum().backward()
     assert x.grad is not None
     return x.grad

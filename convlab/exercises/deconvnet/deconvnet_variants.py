@@ -92,12 +92,8 @@ def _pulled_back(model: nn.Module, x: Tensor, layer: str, channel: Channel) -> T
 @_right
 def _overridden(model: nn.Module, x: Tensor, layer: str, channel: Channel) -> Tensor:
     """El gradiente de la unidad por su valor, con la ReLU de DeconvNet puesta por `convlab.hooks`."""
-
-    def score(a: Tensor) -> Tensor:
-        return a * _one_unit(a.detach(), channel)
-
-    with override_relu("deconvnet"):
-        return layer_gradient(model, x, layer, score)
+    with override_relu("deconvnet") as override:
+        return layer_gradient(model, x, layer, lambda a: override(a) * _one_unit(a.detach(), channel))
 
 
 class _SignalReLU(torch.autograd.Function):
