@@ -31,7 +31,7 @@ rapido: lint  ## Estilo, tipos y las pruebas que no entrenan, no califican ni ab
 	$(BIN)/python -m pytest -m 'not slow and not browser'
 
 test: lint libro  ## Todo: estilo, tipos, pruebas, ortografía, cuadernos, nbgrader, libro y páginas
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 30
 
 lecciones: $(VENV)/.listo  ## Regenera solutions/*.ipynb y lessons/ a partir de los .py
 	$(BIN)/python -m convlab.exercises.notebooks

@@ -10,8 +10,9 @@ el extra `bench` instalado. Por cada red, lote y técnica dice:
 - el tiempo entre el del mejor **rival**, con el ajuste suyo que menos tarda, elegido en una vuelta previa;
 - la **memoria** de pico entre la del rival con sus valores por omisión.
 
-Se compara siempre dentro del mismo proceso: en cada vuelta corren todos, y cada vez empieza uno distinto. Los tiempos
-son medianas. `--quick` es una pasada mínima para comprobar que todo funciona; sus cocientes no significan nada.
+Se compara siempre dentro del mismo proceso: en cada vuelta corren todos, y cada vez empieza uno distinto. Cada cociente
+es la mediana de los de cada vuelta, con su intervalo al 95 % (con menos de seis vueltas, todo lo visto). `--quick` es
+una pasada mínima para comprobar que todo funciona; sus cocientes no significan nada.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def compare(case: Case, name: str, rounds: int, budget: float) -> dict[str, Any]
     rounds = max(1, min(rounds, int(budget / expected)))
     seconds = alternate(calls, rounds, case.device)
     seconds["mínimo"] = [method.scale * value for value in seconds["mínimo"]]
-    rival = min(chosen, key=lambda peer: ratio(seconds, peer, "mínimo"))
+    rival = min(chosen, key=lambda peer: ratio(seconds, peer, "mínimo")[0])
     ratios = {
         "minimum": ratio(seconds, "convlab", "mínimo"),
         "peer": ratio(seconds, "convlab", rival),
@@ -101,9 +102,11 @@ def row(result: dict[str, Any], absolute: bool) -> list[str]:
 
     def against(key: str) -> str:
         value, goal = result["ratios"][key], result["goals"][key]
+        middle, low, high = value if isinstance(value, tuple) else (value,) * 3
+        text = f"{middle:.2f}" if low == high else f"{middle:.2f} ({low:.2f}–{high:.2f})"
         if goal is None:
-            return f"{value:.2f}"
-        return f"[green]{value:.2f} ✓[/]" if value <= goal else f"[red]{value:.2f} > {goal:.2f}[/]"
+            return text
+        return f"[green]{text} ✓[/]" if low <= goal else f"[red]{text} > {goal:.2f}[/]"
 
     peer = result["best_peer"]
     cells = [
@@ -178,7 +181,8 @@ def main() -> None:
             console.print(table(f"{net}, {batch} × {options.size} px, {device}", block, device.type == "cuda"))
     console.print(
         "[dim]Pasadas: contadas/mínimas, por imagen. De pesos: derivadas que sobran. ÷ mínimo: las pasadas desnudas; "
-        "÷ rival: menos de 1 es más rápido que él. Memoria: la suya, por omisión. En rojo, lo que no llega.[/]"
+        "÷ rival: menos de 1 es más rápido que él. Memoria: la suya, por omisión. En rojo, lo que no llega ni con el "
+        "intervalo.[/]"
     )
 
 

@@ -33,8 +33,17 @@ BUILDERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="dónde se ejecuta test_hygiene.py: cpu, cuda o mps")
     parser.addoption(
-        "--seeds", type=int, default=2, help="semillas visibles por ejercicio en test_exercise_catalogue.py"
+        "--seeds", type=int, default=1, help="semillas visibles por ejercicio en test_exercise_catalogue.py"
     )
+
+
+SLOWEST = ("book_browser", "grading", "exercise_catalogue", "training", "hygiene", "lessons", "jupyterlab")
+"""Los archivos que más tardan. Con varios procesos (`-n`) se empieza por ellos: al final, ninguno espera a otro."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    turn = {f"test_{name}": k for k, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: turn.get(item.path.stem, len(turn)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -48,7 +48,10 @@ def test_every_method_is_measured_and_shown(measured):
     assert "÷ mínimo" in shown
     for result in data["results"]:
         assert all(min(seconds) > 0 for seconds in result["seconds"].values())
-        assert all(0 < value < math.inf for value in result["ratios"].values())
+        for key in ("minimum", "peer"):
+            middle, low, high = result["ratios"][key]
+            assert 0 < low <= middle <= high < math.inf
+        assert 0 < result["ratios"]["memory"] < math.inf
         assert min(result["peak_bytes"].values()) > 0
 
 
@@ -75,3 +78,15 @@ def test_counting_tells_weight_gradients(monkeypatch):
     assert (work.forward, work.backward, work.weight_gradients) == (first + second, second, 3)
     only_input = count(lambda: torch.autograd.grad(net(leaf := x.clone().requires_grad_()).sum(), leaf))
     assert (only_input.forward, only_input.backward, only_input.weight_gradients) == (first + second, first + second, 0)
+
+
+def test_ratio_is_paired_and_its_interval_holds_the_middle(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from _measure import ratio
+
+    drift = [float(k) for k in range(1, 22)]  # la máquina va cada vez más despacio
+    assert ratio({"a": [2 * d for d in drift], "b": drift}, "a", "b") == (2, 2, 2)
+    # 21 vueltas: del sexto al decimosexto, que contienen la mediana 97 veces de cada 100.
+    assert ratio({"a": drift, "b": [1.0] * 21}, "a", "b") == (11, 6, 16)
+    assert ratio({"a": [3.0, 1.0, 2.0], "b": [1.0] * 3}, "a", "b") == (2, 1, 3)
+    assert ratio({"a": [3.0], "b": [2.0]}, "a", "b") == (1.5, 1.5, 1.5)

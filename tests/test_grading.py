@@ -1,4 +1,4 @@
-"""El ciclo de cada lección con nbgrader, desde la línea de órdenes: publicar, validar, calificar, comentar y exportar.
+"""El ciclo de cada lección con nbgrader: publicar, validar, calificar, comentar y exportar, con sus mismas órdenes.
 
 Cada lección recibe tres entregas: la correcta, la intacta y una a medias, en la que un ejercicio de cada tres comete un
 error del catálogo y otro lanza una excepción. De los cuadernos calificados se mira además que no haya avisos y que
@@ -13,10 +13,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="los cuadernos necesitan el extra «grade»")
 pytest.importorskip("nbgrader", reason="los cuadernos necesitan el extra «grade»")
+
+from jupyter_core.application import NoStart  # noqa: E402
+from nbgrader.apps import NbGraderApp  # noqa: E402
+from nbgrader.validator import Validator  # noqa: E402
 
 from convlab.exercises import Exercise, load  # noqa: E402
 from convlab.exercises.student import run_notebook  # noqa: E402
@@ -85,23 +90,28 @@ def mistakes(exercises: list[Exercise]) -> dict[str, str]:
     return changes
 
 
+def nbgrader(*arguments: str) -> str:
+    """Lo que dice esa orden, ejecutada aquí: un proceso por orden tardaría más en arrancar que en trabajar."""
+    said, code = StringIO(), 0
+    with redirect_stdout(said), redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Validator, "stream", said)
+        app = NbGraderApp.instance()
+        try:
+            app.initialize([*arguments])
+            with suppress(NoStart):  # así termina bien una orden que tiene órdenes dentro
+                app.start()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            app.reset()
+            NbGraderApp.clear_instance()
+    assert not code, said.getvalue()[-4000:]
+    return said.getvalue()
+
+
 def grade_lesson(name: str, folder: Path) -> Course:
     """Publica, recibe las entregas, califica, comenta y exporta, con las órdenes que usaría un docente."""
-    folder.mkdir()
     stem = name.split("-", 1)[1]
-    shutil.copy(ROOT / "nbgrader_config.py", folder)
-    shutil.copytree(ROOT / "solutions" / name, folder / "solutions" / name)
-    environment = os.environ | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "OMP_NUM_THREADS": "1",
-    }
-
-    def nbgrader(*arguments: str) -> str:
-        command = [sys.executable, "-m", "nbgrader", *arguments]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout + done.stderr
-
     nbgrader("generate_assignment", name)
     released = folder / "lessons" / name
     assert [p.name for p in released.iterdir()] == [f"{stem}.ipynb"]
@@ -124,7 +134,7 @@ def grade_lesson(name: str, folder: Path) -> Course:
     nbgrader("generate_feedback", name)
     nbgrader("export", "--to", "notas.csv")
     with (folder / "notas.csv").open(encoding="utf8") as file:
-        rows = {row["student_id"]: row for row in csv.DictReader(file)}
+        rows = {row["student_id"]: row for row in csv.DictReader(file) if row["assignment"] == name}
     return Course(
         exercises,
         broken,
@@ -138,18 +148,22 @@ def grade_lesson(name: str, folder: Path) -> Course:
     )
 
 
-@pytest.fixture(scope="session")
-def courses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Las lecciones que se vayan a mirar, tantas a la vez como núcleos."""
-    root = tmp_path_factory.mktemp("curso")
-    asked = {item.callspec.params.get("course") for item in request.session.items if hasattr(item, "callspec")}
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return {name: pool.submit(grade_lesson, name, root / name) for name in LESSONS if name in asked}
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """La carpeta del curso, en la que se trabaja."""
+    folder = tmp_path_factory.mktemp("curso")
+    shutil.copy(ROOT / "nbgrader_config.py", folder)
+    shutil.copytree(ROOT / "solutions", folder / "solutions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # nbgrader llama a `alembic`
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield folder
 
 
-@pytest.fixture(params=LESSONS)
-def course(request: pytest.FixtureRequest, courses: dict[str, Any]) -> Course:
-    return courses[request.param].result()
+@pytest.fixture(scope="module", params=LESSONS)
+def course(request: pytest.FixtureRequest, folder: Path) -> Course:
+    return grade_lesson(request.param, folder)
 
 
 def checks_in(book: Any) -> list[Any]:

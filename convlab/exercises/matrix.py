@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from convlab.exercises.engine import Exercise
 from convlab.exercises.report import Report
@@ -56,11 +58,10 @@ def kill_matrix(exercise: Exercise, *, seed: int = 0, hidden: bool = True) -> li
     >>> all(row.right_verdict for row in kill_matrix(load("gradcam.channel_weights")))
     True
     """
-    rows = [
-        MatrixRow(m.name, m.title, True, exercise.check(m.function, seed=seed, hidden=hidden))
-        for m in exercise.misconceptions.values()
-    ]
-    return rows + [
-        MatrixRow(name, name, False, exercise.check(function, seed=seed, hidden=hidden))
-        for name, function in exercise.variants.items()
-    ]
+    cases = exercise.cases(seed, hidden)
+
+    def report(function: Callable[..., Any]) -> Report:
+        return exercise.report(cases, [exercise.run(function, case) for case in cases])
+
+    wrong = [MatrixRow(m.name, m.title, True, report(m.function)) for m in exercise.misconceptions.values()]
+    return wrong + [MatrixRow(name, name, False, report(function)) for name, function in exercise.variants.items()]
