@@ -53,13 +53,17 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     True
     """
     flags = [(module, module.training) for module in model.modules()]
+
+    def write(wanted: list[tuple[nn.Module, bool]]) -> None:
+        for module, training in wanted:
+            if module.training != training:  # escribir en un módulo es lento, y casi siempre ya está bien
+                module.training = training
+
     try:
-        for module, _ in flags:
-            module.training = False
+        write([(module, False) for module, _ in flags])
         yield model
     finally:
-        for module, training in flags:
-            module.training = training
+        write(flags)
 
 
 @contextmanager
