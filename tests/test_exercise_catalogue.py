@@ -1,6 +1,6 @@
 """Cada ejercicio, por todos los lados: lo correcto pasa siempre y cada error se llama por su nombre.
 
-Las semillas de esta página bastan para cada cambio; `--seeds 24` las multiplica.
+Una semilla de cada clase basta para cada cambio (la oculta, en la matriz del libro); `--seeds 24` las multiplica.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_catalogue_is_written_for_a_person(name: str) -> None:
 def test_variants_pass_and_each_mistake_gets_its_own_name(
     name: str, seeds: list[tuple[int, bool]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """La matriz entera, con muchas semillas: ni un correcto rechazado ni un error sin nombre."""
+    """La matriz entera, con las semillas que se pidan: ni un correcto rechazado ni un error sin nombre."""
     exercise = load(name)
     failed: dict[str, set[str]] = {key: set() for key in exercise.misconceptions}
     for seed, hidden in seeds:

@@ -23,7 +23,7 @@ como la misma escena sin el objeto."""
 Corners = NDArray[np.int64]
 
 _WHOLE = 2**28  # octetos para una pasada de la red entera
-_MEMORY = 2**25  # y para los trozos: con tandas mayores no se va más deprisa
+_MEMORY = 2**24  # y para los trozos: con el doble apenas se va más deprisa
 _PILOT = 8
 
 
