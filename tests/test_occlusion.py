@@ -452,20 +452,24 @@ def test_memory_is_bounded(monkeypatch):
         return output, size
 
     monkeypatch.setattr(_responses, "forward_windows", spy)
-    monkeypatch.setattr(_responses, "_MEMORY", 2**28)
+    monkeypatch.setattr(_responses, "_MEMORY", (2**28, 2**28))
     expected = occlusion_map(model, x, 3, 8, 4)
     assert [n for n, _ in sizes] == [8, 15**2 - 8, 15**2], "tras la primera tanda, todo lo que cabe"
     sizes.clear()
-    monkeypatch.setattr(_responses, "_MEMORY", 1)
+    monkeypatch.setattr(_responses, "_MEMORY", (1, 1))
     occlusion_map(model, x[..., :16, :16], 3, 8, 4)
     assert [n for n, _ in sizes] == [8, 1, *[1] * 9], "al menos un cuadrado por tanda"
     sizes.clear()
-    monkeypatch.setattr(_responses, "_MEMORY", 2**20)
+    monkeypatch.setattr(_responses, "_MEMORY", (2**20, 2**20))
     torch.testing.assert_close(occlusion_map(model, x, 3, 8, 4), expected, rtol=1e-4, atol=1e-4)
     assert sum(n for n, _ in sizes) == 2 * 15**2
     assert len(sizes) > 10
     # Lo que pide un cuadrado varía un poco con dónde cae en las rejillas de paso 2.
     assert all(16 * n * size <= 1.5 * 2**20 for n, size in sizes[1:])
+    sizes.clear()
+    monkeypatch.setattr(_responses, "_MEMORY", (1, 2**28))
+    occlusion_map(model, x[:1], 3, 8, 4)
+    assert {n for n, _ in sizes[1:-1]} == {24}, "lo que basta para ir deprisa, si cabe en lo segundo"
 
 
 # --- la verdad -------------------------------------------------------------------------------------------------------

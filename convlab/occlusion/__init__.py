@@ -113,7 +113,7 @@ def occlusion_map(
     select
         Si la red devuelve una tupla o un diccionario, la función que saca de él los logits.
     batch_size
-        Cuadrados por pasada; `"auto"` da a los trozos unos 16 MB, o un cuarto de la memoria libre de la GPU.
+        Cuadrados por pasada; `"auto"` da a los trozos de 16 a 32 MB, o un cuarto de la memoria libre de la GPU.
     incremental
         `False` recalcula la red entera con cada cuadrado.
 

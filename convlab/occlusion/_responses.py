@@ -23,7 +23,8 @@ como la misma escena sin el objeto."""
 Corners = NDArray[np.int64]
 
 _WHOLE = 2**28  # octetos para una pasada de la red entera
-_MEMORY = 2**24  # y para los trozos: con el doble apenas se va más deprisa
+_MEMORY = 2**24, 2**25  # y para los trozos: lo que basta, o hasta el doble si en lo primero no caben unos cuantos
+_ENOUGH = 24  # cuadrados: con menos por tanda las capas hondas van más despacio
 _PILOT = 8
 
 
@@ -72,7 +73,9 @@ class Responses:
                 scores.append(values)
                 done += len(part)
                 if batch_size == "auto":  # a la vez viven el recorte, lo que sale de él y alguna copia
-                    step = max(1, _budget(self.x, _MEMORY) // (4 * size * self.x.element_size()))
+                    each = 4 * size * self.x.element_size()
+                    enough, most = (_budget(self.x, octets) // each for octets in _MEMORY)
+                    step = max(1, min(max(enough, _ENOUGH), most))
             result.append(torch.cat(scores))
         return torch.stack(result)
 
