@@ -57,7 +57,7 @@ class ReluOverride:
     """Contexto que devuelve `override_relu`.
 
     `relus` cuenta las ReLU de las salidas que ha recibido, y `operations` son los nombres de todo lo que hay en sus
-    grafos, como «Relu» o «Convolution».
+    grafos, como `Relu` o `Convolution`.
     """
 
     def __init__(self, rule: str) -> None:
