@@ -106,7 +106,9 @@ def row(result: dict[str, Any], absolute: bool) -> list[str]:
         text = f"{middle:.2f}" if low == high else f"{middle:.2f} ({low:.2f}–{high:.2f})"
         if goal is None:
             return text
-        return f"[green]{text} ✓[/]" if low <= goal else f"[red]{text} > {goal:.2f}[/]"
+        if middle <= goal:
+            return f"[green]{text} ✓[/]"
+        return f"[yellow]{text} ≈ {goal:.2f}[/]" if low <= goal else f"[red]{text} > {goal:.2f}[/]"
 
     peer = result["best_peer"]
     cells = [
@@ -181,8 +183,8 @@ def main() -> None:
             console.print(table(f"{net}, {batch} × {options.size} px, {device}", block, device.type == "cuda"))
     console.print(
         "[dim]Pasadas: contadas/mínimas, por imagen. De pesos: derivadas que sobran. ÷ mínimo: las pasadas desnudas; "
-        "÷ rival: menos de 1 es más rápido que él. Memoria: la suya, por omisión. En rojo, lo que no llega ni con el "
-        "intervalo.[/]"
+        "÷ rival: menos de 1 es más rápido que él. Memoria: la suya, por omisión. En amarillo, lo que llega con el "
+        "intervalo; en rojo, lo que ni así.[/]"
     )
 
 

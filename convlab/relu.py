@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from torch import Tensor
@@ -77,10 +77,10 @@ class ReluOverride:
 
     def __call__(self, output: Tensor) -> Tensor:
         """Devuelve la misma salida, cuyas ReLU se derivarán con la regla mientras dure el contexto."""
-        nodes = [(node, node.name()) for node in _graph(output)]
-        relus = [node for node, name in nodes if _is_relu(node, name)]
+        names = {node: _BACKWARD.sub("", node.name()) for node in _graph(output)}
+        relus = [node for node, name in names.items() if _is_relu(node, name)]
         self.relus += len(relus)
-        self.operations.update(_BACKWARD.sub("", name) for _, name in nodes)
+        self.operations.update(names.values())
         if self.rule == "backprop":
             return output
         hidden = sorted(name.rpartition("::")[2] for name in self.operations if _OPAQUE.search(name))
@@ -106,7 +106,7 @@ def _graph(output: Tensor) -> set[Any]:
 
 
 def _is_relu(node: Any, name: str) -> bool:
-    match _BACKWARD.sub("", name):
+    match name:
         case "Relu":
             return True
         case "Hardtanh":  # lo que nn.ReLU6 ejecuta por dentro
@@ -116,18 +116,20 @@ def _is_relu(node: Any, name: str) -> bool:
         case "ClampMin":
             return node._saved_min == 0
         case "Clamp":  # con un máximo, es más bien un recorte de la imagen; con tensores, otra cosa
-            return name.endswith("1") and node._saved_min == 0 and node._saved_max is None
+            low = node._saved_min
+            return not isinstance(low, Tensor) and low == 0 and node._saved_max is None
     return False
 
 
-def _guided(node: Any) -> Any:
-    """A la ReLU de PyTorch solo le llega lo positivo del gradiente."""
-    return node.register_prehook(lambda gradients: (gradients[0].clamp(min=0),))
+def _positive(gradients: Sequence[Tensor | None]) -> tuple[Tensor | None]:
+    """La parte positiva del gradiente que le llega a una ReLU; si no le llega ninguno, ninguno."""
+    (gradient,) = gradients
+    return (None if gradient is None else gradient.clamp(min=0),)
 
 
-def _deconvnet(node: Any) -> Any:
-    """Lo que sale de la ReLU hacia atrás es lo positivo del gradiente que le llega, fuera cual fuera la activación."""
-    return node.register_hook(lambda _masked, gradients: (gradients[0].clamp(min=0),))
-
-
-_HOOKS: dict[str, Callable[[Any], Any]] = {"deconvnet": _deconvnet, "guided": _guided}
+_HOOKS: dict[str, Callable[[Any], Any]] = {
+    # Lo que sale hacia atrás es lo positivo de lo que llega, fuera cual fuera la activación.
+    "deconvnet": lambda node: node.register_hook(lambda _masked, gradients: _positive(gradients)),
+    # A la derivada de PyTorch solo le llega lo positivo.
+    "guided": lambda node: node.register_prehook(_positive),
+}

@@ -502,6 +502,7 @@ RELUS = {
     "F.relu in-place": (lambda x: F.relu(x, inplace=True), 1e9),
     "torch.relu": (torch.relu, 1e9),
     "torch.relu_": (torch.relu_, 1e9),
+    "Tensor.relu": (lambda x: x.relu(), 1e9),
     "Tensor.relu_": (lambda x: x.relu_(), 1e9),
     "relu6": (F.relu6, 6),
     "module relu6": (nn.ReLU6(), 6),
@@ -527,11 +528,14 @@ def test_rules_reach_every_way_to_write_a_relu(name, rule):
     generator = torch.Generator().manual_seed(0)
     x = (6 * torch.randn(40, generator=generator)).requires_grad_()
     slope = torch.randn(40, generator=generator)
-    y = relu(x * 1)
+    inner = x * 1
+    y = relu(inner)
     with override_relu(rule) as override:
         assert override(y) is y
         (gradient,) = torch.autograd.grad(y, x, slope)
     assert override.relus == 1
+    assert torch.equal(y, x.clamp(0, ceiling))
+    assert (y is inner) == name.endswith(("in-place", "_"))
     assert torch.equal(gradient, GATES[rule](x.detach(), slope, ceiling))
 
 
@@ -556,6 +560,26 @@ def test_the_gradient_on_the_output_of_a_ruled_relu_is_whole():
             on_output, on_input = torch.autograd.grad(override(y * slope).sum(), [y, x], retain_graph=True)
         assert torch.equal(on_output, slope)
         assert torch.equal(on_input, slope.clamp(0))
+
+
+class Mute(torch.autograd.Function):
+    """Deja pasar el valor y no devuelve gradiente."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None
+
+
+def test_a_relu_without_a_gradient_has_nothing_to_rule():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    for rule in RULES:
+        with override_relu(rule) as override:
+            y = override(Mute.apply(torch.relu(x)).sum() + 3 * x.sum())
+            assert torch.autograd.grad(y, x)[0].tolist() == [3, 3]
 
 
 def test_override_ends_with_its_context_and_on_exception():
